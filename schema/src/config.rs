@@ -86,6 +86,9 @@ impl Config {
         self.settlement.check()?;
         self.bus.check()?;
         self.tms.as_ref().map_or(Ok(()), TmsConfig::check)?;
+        if self.store.generation_file.as_ref().is_some_and(|f| f.starts_with(&self.store.dir)) {
+            return Err(Fault::invalid("store.generation_file", "outside store.dir"));
+        }
         not_zero("store", [("snapshot_every", self.store.snapshot_every)])
     }
 }

@@ -92,8 +92,8 @@ pub enum Fault {
     /// Start again with the same id, and call support.
     #[error("the store failed, request {id} was not recorded: {cause}")]
     StoreFailed { id: String, cause: String },
-    /// The journal was restored after damage: payments, settlement too, are stopped until the supervisor
-    /// ends the recovery.
+    /// The journal was restored after damage, or is an old copy: payments, settlement too, are stopped until
+    /// the supervisor ends the recovery.
     ///
     /// Have the books compared with the acquirer's and `paytermctl journal recovered` called
     /// (docs/stuck.md), then start again with the same id.

@@ -18,7 +18,8 @@ pub enum InhibitReason {
     Settlement,
     /// An obligation is Stuck: a person must ask the acquirer.
     Stuck,
-    /// The journal was restored from a backup, and the supervisor has not ended the recovery.
+    /// The journal was restored from a backup or is an old copy, and the supervisor has not ended the
+    /// recovery.
     Restoring,
 }
 impl InhibitReason {

@@ -174,7 +174,19 @@ impl OutcomePaper {
     }
 }
 
-/// Restoring of a journal that was damaged, torn or gone.
+/// RRN of an answer that is believed only when no other payment of the account has it. The store looks, in
+/// the transaction that commits the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RrnClaim {
+    pub account: AccountId,
+    pub rrn: String,
+    /// Payment that was answered.
+    pub txn: u64,
+    /// Records that are committed in place of the commit's own, where another payment has it.
+    pub instead: Vec<Entry>,
+}
+
+/// Restoring of a journal that was damaged, torn or gone, or a finding that it is an old one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// Damage that was found.
@@ -191,6 +203,16 @@ pub struct Restored {
     pub last_txn: u64,
     /// Greatest STAN of each account that may have been used; none: that is not known.
     pub stans: Option<BTreeMap<AccountId, Stan>>,
+    /// Nothing was damaged: an acquirer knows of payments that are not in this journal, so it is an old copy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
+}
+impl Restored {
+    /// Recovery of a journal that is older than what an acquirer knows.
+    pub fn outdated(why: &str, last_txn: u64) -> Self {
+        let (kept, backup, stans) = (String::new(), None, None);
+        Self { why: why.into(), kept, backup, salvaged: 0, lost: 0, last_txn, stans, outdated: true }
+    }
 }
 
 /// Event of the terminal's clock that makes its time doubtful.

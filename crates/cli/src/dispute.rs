@@ -188,6 +188,7 @@ fn obligation(ui: &Ui, record: &ObligationRecord) -> String {
         ObligationRecord::Ended { stan, how, trace, .. } => {
             say("cli-explain-ended", &[("stan", stan), ("how", &ending(ui, how))]) + &frames(ui, trace)
         }
+        ObligationRecord::OfAnother { stan, .. } => say("cli-explain-of-another", &[("stan", stan)]),
         ObligationRecord::Stuck { stan, .. } => say("cli-explain-stuck", &[("stan", stan)]),
         ObligationRecord::Retried { stan, by, .. } => {
             say("cli-explain-retried", &[("stan", stan), ("by", by)])
@@ -301,6 +302,9 @@ fn terminal(ui: &Ui, record: &TerminalRecord) -> String {
         TerminalRecord::Booted { version } => say("cli-explain-booted", &[("version", version)]),
         TerminalRecord::SelfTested { report } => {
             say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))])
+        }
+        TerminalRecord::Restored { restored } if restored.outdated => {
+            say("cli-explain-outdated", &[("why", &restored.why)])
         }
         TerminalRecord::Restored { restored } => {
             let backup = restored.backup.map_or_else(|| ui.text("cli-none"), |n| n.to_string());

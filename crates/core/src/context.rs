@@ -19,6 +19,12 @@ pub(crate) struct Context {
     pub signals: VecDeque<Signal>,
     /// The accounts whose hosts answered in this run.
     pub heard: BTreeMap<AccountId, Heard>,
+    /// The hosts' clocks as they were last believed in this run, minus [`Context::steady`] time.
+    pub host_clocks: BTreeMap<AccountId, Millis>,
+    /// Distance by which the clock was set in this run.
+    pub clock_set: Millis,
+    /// The last transaction before this run.
+    pub txns_before: u64,
     /// The check of the journal failed: no payments in this run.
     pub damaged: Option<String>,
     tags: u64,
@@ -33,6 +39,9 @@ impl Context {
             step: Step::default(),
             signals: VecDeque::new(),
             heard: BTreeMap::new(),
+            host_clocks: BTreeMap::new(),
+            clock_set: Millis(0),
+            txns_before: 0,
             damaged: None,
             tags: 0,
         }

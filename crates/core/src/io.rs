@@ -18,7 +18,7 @@ use payterm_schema::{
     outcome::Place,
     page::Printable,
     paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
-    record::Entry,
+    record::{Entry, RrnClaim},
     secret::PinEntry,
     settlement::BatchQuery,
     time::Millis,
@@ -390,6 +390,8 @@ pub struct Step {
     pub erase: Vec<u64>,
     /// A batch is closed: its sealed PANs go, but for those that obligations still need.
     pub erase_batch: Option<Box<payterm_schema::EraseBatch>>,
+    /// The step stands on an answer that is believed only when this holds.
+    pub claim: Option<Box<RrnClaim>>,
     /// State after the step's last record, when a snapshot is due: (seq, JSON).
     pub snapshot: Option<(u64, String)>,
     pub asks: Vec<Ask>,

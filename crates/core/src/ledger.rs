@@ -68,6 +68,9 @@ pub struct Ledger {
     pub unpaid: Vec<UnpaidLine>,
     #[serde(default)]
     pub unpaid_more: u32,
+    /// The batch that its host is in, where a person has said that ours is open all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Batch>,
 }
 
 /// A settlement whose totals may have left (host-protocol §7), until its batch is closed.
@@ -122,6 +125,7 @@ impl Default for Ledger {
             auto_tries: 0,
             unpaid: Vec::new(),
             unpaid_more: 0,
+            agreed: None,
         }
     }
 }

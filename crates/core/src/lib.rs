@@ -8,6 +8,7 @@
 //! Invariant: the durable [`State`] changes only by [`State::apply`] of a record, so the live machine and
 //! `replay(snapshot, tail)` cannot differ.
 mod batch;
+mod belief;
 mod context;
 mod counter;
 pub mod fees;

@@ -76,6 +76,7 @@ impl Machine {
     pub fn boot(&mut self, now: Time, version: &str, with_keys: &[AccountId]) -> Step {
         let cx = &mut self.cx;
         cx.now = now;
+        cx.txns_before = cx.state.last_txn;
         self.keypad.boot(cx);
         let behind = cx.state.staff.seen.since(now);
         cx.record(None, TerminalRecord::Booted { version: version.into() });
@@ -100,6 +101,12 @@ impl Machine {
             cx.trouble("account-renumbered");
         }
         self.finish_step()
+    }
+
+    /// The clock was set forward by so much: of the time that it tells from here on, that much has not
+    /// passed.
+    pub fn clock_set(&mut self, by: Millis) {
+        self.cx.clock_set = Millis(self.cx.clock_set.0 + by.0);
     }
 
     /// Takes in what happened and answers what follows from it.
@@ -278,6 +285,9 @@ impl Machine {
         if self.is_idle() {
             self.lines.drive_auto(&mut self.cx, self.display.until());
             self.route();
+        }
+        if self.cx.state.recovering.is_some() {
+            self.cx.leave_to_people();
         }
         self.cx.doubt_batches();
         self.route();

@@ -152,7 +152,7 @@ impl Context {
     }
 
     /// The papers that come with this outcome.
-    fn papers_of(&self, outcome: &Outcome) -> Vec<OutcomePaper> {
+    pub fn papers_of(&self, outcome: &Outcome) -> Vec<OutcomePaper> {
         let paper = &self.settings.paper;
         let kinds = match outcome.status {
             _ if !self.settings.printer => [None, None],

@@ -1,5 +1,6 @@
-//! A journal that was restored or is damaged: no payments until a person has seen to it.
-use crate::{State, context::Context, line::own_settlement, state::FAR, view};
+//! A journal that was restored, is damaged, or is older than what an acquirer knows: no payments until a
+//! person has seen to it.
+use crate::{State, context::Context, line::own_settlement, signal::Signal, state::FAR, view};
 use payterm_schema::{
     AccountId, Batch, Fault, Kind, Notice, RequestKey, RequestRecord, Stan, Status, TerminalRecord, Time,
     outcome::Class,
@@ -58,11 +59,25 @@ impl Context {
 
     /// Its obligations may have been answered in what was lost: a reversal now could take back what was told
     /// as approved. Each is a person's, and the request that ran ends unknown, whatever the journal says of
-    /// its frame.
+    /// its frame. Where nothing was restored, advices go on: who knows one already says so.
     pub fn leave_to_people(&mut self) {
-        let open: Vec<Obligation> =
-            self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck).cloned().collect();
+        let outdated = self.state.recovering.as_ref().is_some_and(|r| r.restored.outdated);
+        let theirs = |o: &&Obligation| {
+            let runs = self.runs(o.txn) && o.state == ObligationState::Armed;
+            o.state != ObligationState::Stuck && !runs && !(outdated && o.duty.is_told())
+        };
+        let open: Vec<Obligation> = self.state.obligations.iter().filter(theirs).cloned().collect();
         open.iter().for_each(|o| self.stuck(o));
+    }
+
+    /// An acquirer knows of what this journal does not: an old copy of it was put back. What was used since
+    /// is not known, as after a restoring.
+    pub fn outdated(&mut self, why: &str) {
+        let Some(record) = self.finding(why) else { return };
+        self.record(None, record);
+        let auto = self.settings.accounts.iter().filter(|a| a.rules.sign_in && a.config.auto_sign_in);
+        let again: Vec<AccountId> = auto.map(|a| a.config.id.clone()).collect();
+        again.into_iter().for_each(|account| self.signal(Signal::SignInWanted { account }));
     }
 
     /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may
@@ -174,6 +189,13 @@ impl Context {
         Err(Fault::WrongState { rule })
     }
 
+    /// Record of [`Context::outdated`]; none: payments are stopped already.
+    pub fn finding(&self, why: &str) -> Option<TerminalRecord> {
+        // What runs was begun here: what becomes of it is known.
+        let restored = Box::new(Restored::outdated(why, 0));
+        self.state.recovering.is_none().then_some(TerminalRecord::Restored { restored })
+    }
+
     /// Neither restored nor damaged.
     pub fn trusted(&self) -> bool {
         self.damaged.is_none() && self.state.recovering.is_none()
@@ -244,6 +266,9 @@ impl State {
     /// Accounts that are not configured may be again: what is not known of their batches is asked then.
     pub(crate) fn recovery_ended(&mut self) {
         let Some(r) = self.recovering.take() else { return };
+        for (id, d) in r.batches.iter().filter(|(_, d)| d.open) {
+            self.accounts.entry(id.clone()).or_default().agreed = Some(d.theirs);
+        }
         let known = |id: &AccountId| r.heard.contains(id) && r.batches.get(id).is_none_or(|d| d.open);
         let unheard: Vec<AccountId> =
             self.accounts.keys().filter(|id| !known(id) && self.keeps_batch(id)).cloned().collect();

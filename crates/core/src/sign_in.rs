@@ -79,6 +79,8 @@ impl Context {
         if answer.batch.is_some_and(|b| b != batch) && self.state.recovering.is_none() {
             self.trouble("settle-first");
         }
+        let behind = self.batch_is_behind(id, answer.batch);
+        self.believe(id, &answer);
         let offset = self.host_offset(id, &answer).unwrap_or(ours_off);
         let differs = self.heard.get(id).and_then(|h| h.off_by);
         self.record(
@@ -92,6 +94,9 @@ impl Context {
             );
         }
         self.signal(Signal::NewKeys { account: id.clone() });
+        if behind {
+            self.outdated("the acquirer is in a batch that is settled here");
+        }
     }
 
     /// Host time minus ours, from F12 and F13: the reply has no year, so the one that makes the date nearest

@@ -77,6 +77,7 @@ impl Kept {
         let at_store = mishaps.clone();
         let own = payterm_journal::Options {
             backups: config.store.backup_dir.clone(),
+            generation: config.store.generation_file.clone(),
             sealed_needs: payterm_core::sealed_needs,
             before_group: journal.before_group.or(Some(Arc::new(move || at_store.pass(Part::Store)))),
             ..journal

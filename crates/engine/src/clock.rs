@@ -27,12 +27,13 @@ impl Clock {
         Time(at.0.saturating_add(millis(then.elapsed())))
     }
     /// Takes the system clock's time over, unless it is behind: records never get earlier. To be called while
-    /// nothing runs.
-    pub fn follow(&self) {
+    /// nothing runs. Distance by which it was set.
+    pub fn follow(&self) -> Millis {
         let (now, wall) = (self.now(), wall());
         if wall > now {
             *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = (wall, Instant::now());
         }
+        Millis(wall.since(now).0.max(0))
     }
     /// Distance by which the system clock was set since the last call, against the time that passed; none:
     /// not, or only finely.

@@ -182,6 +182,9 @@ impl Examiner {
             Ok(Ok(Ok(h))) => {
                 let free = h.free >> 20;
                 match (h.damage, h.write) {
+                    (None, None) if free >= limit && h.generation.is_some() => {
+                        Finding::degraded("generation-absent").with("why", h.generation.unwrap_or_default())
+                    }
                     (Some(why), _) => Finding::failed("store-damaged").with("why", why),
                     (None, Some(why)) => Finding::failed("store-not-writable").with("why", why),
                     (None, None) if free < limit => {

@@ -324,8 +324,12 @@ impl TerminalActor {
         let runs = self.machine.as_ref().is_some_and(|m| m.running().is_some());
         let ran = std::mem::replace(&mut self.ran, runs);
         assert!(
-            last.is_some() || (step.seal.is_empty() && step.erase.is_empty() && step.erase_batch.is_none()),
-            "sealed values change only with a record"
+            last.is_some()
+                || (step.seal.is_empty()
+                    && step.erase.is_empty()
+                    && step.erase_batch.is_none()
+                    && step.claim.is_none()),
+            "sealed values change only with a record, and an answer is on record"
         );
         if last.is_some() {
             let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
@@ -351,6 +355,7 @@ impl TerminalActor {
                 seal,
                 erase: step.erase,
                 erase_batch: step.erase_batch,
+                claim: step.claim,
                 snapshot: step.snapshot,
                 expected_group,
             };

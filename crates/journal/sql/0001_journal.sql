@@ -55,8 +55,8 @@ CREATE TABLE txn (
     refunded     INTEGER NOT NULL DEFAULT 0,
     UNIQUE (app, id)
 ) STRICT;
--- The original of a void is named by one of these.
-CREATE INDEX txn_by_rrn  ON txn (rrn)  WHERE rrn IS NOT NULL;
+-- The original of a void is named by one of these; and no two payments of an account have one RRN.
+CREATE INDEX txn_by_rrn  ON txn (rrn, account) WHERE rrn IS NOT NULL;
 CREATE INDEX txn_by_stan ON txn (stan) WHERE stan IS NOT NULL;
 -- Pre-authorisations are named by their authorisation code too.
 CREATE INDEX txn_by_auth_code ON txn (outcome ->> '$.auth_code')

@@ -2,7 +2,7 @@
 //! the write-ahead log is copied back.
 use crate::{
     Counters, Job, Loaded, Options, StoreError, backup, files, restore,
-    writer::{self, Open, Opened},
+    writer::{self, Open, Opened, Written},
 };
 use payterm_vault::KeyedHash;
 use rusqlite::Connection;
@@ -104,6 +104,8 @@ pub(crate) struct WriterContext {
     pub counters: Arc<Counters>,
     /// Held while the journal is opened, and by who says that it is to be restored.
     pub swap_lock: Mutex<()>,
+    /// Why the generation file said nothing when the journal was opened.
+    pub no_generation: Mutex<Option<String>>,
 }
 impl WriterContext {
     /// The journal that was looked at is damaged, or holds: what follows from it is done, unless another one
@@ -131,6 +133,8 @@ pub(crate) fn run(
     };
     match opened {
         Ok((Opened { db, loaded }, marks)) => {
+            let said = context.no_generation.lock();
+            said.unwrap_or_else(PoisonError::into_inner).clone_from(&marks.no_generation);
             slot.put(Open { db, marks, last: loaded.head, certain: true });
             ready(Ok(loaded));
         }
@@ -215,7 +219,12 @@ pub(crate) fn look<T>(
 
 /// Writes one SQLite transaction, and answers. None: it failed, and nothing more is written by this
 /// connection: what comes next belongs to a machine that the disk does not know.
-fn commit(context: &WriterContext, slot: &ConnectionSlot, mut open: Open, group: Vec<Job>) -> Option<Open> {
+fn commit(
+    context: &WriterContext,
+    slot: &ConnectionSlot,
+    mut open: Open,
+    mut group: Vec<Job>,
+) -> Option<Open> {
     if let Some(fail_point) = &context.options.before_group {
         fail_point();
     }
@@ -228,12 +237,17 @@ fn commit(context: &WriterContext, slot: &ConnectionSlot, mut open: Open, group:
     slot.quick.store(began.elapsed() < context.options.quick, Ordering::Relaxed);
     slot.since.fetch_add(1, Ordering::Relaxed);
     match written {
-        Ok(all) => {
-            context.counters.count(group.len());
+        Ok(Written { all, refused }) => {
+            context.counters.count(all.len());
+            let behind = group.split_off(all.len());
             for (job, durable) in group.into_iter().zip(all) {
                 job.done.send(Ok(durable)).ok();
             }
-            Some(open)
+            let Some(e) = refused else { return Some(open) };
+            tracing::error!("store: {e}: nothing more is written before the journal is opened again");
+            drop(open);
+            behind.into_iter().for_each(|job| drop(job.done.send(Err(e.clone()))));
+            None
         }
         Err(e) => {
             tracing::error!("store: commit failed, {} callers are told: {e}", group.len());

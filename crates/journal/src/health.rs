@@ -1,7 +1,10 @@
 //! Questions of the self-test to the journal and its disk, on connections and files of its own.
 use crate::{Store, StoreError, files, queries, sql};
 use payterm_schema::{Entry, Time};
-use std::{io::Write, sync::Arc};
+use std::{
+    io::Write,
+    sync::{Arc, PoisonError},
+};
 
 /// Records looked at for the newest time. 1,000: many times what one start of the daemon writes.
 const NEWEST: u32 = 1000;
@@ -17,6 +20,9 @@ pub struct Health {
     pub free: u64,
     /// Reason why a synced write beside the journal failed; none: it did not.
     pub write: Option<String>,
+    /// Reason why the generation file said nothing at the last start, or is not kept; none: it did, or none
+    /// is configured.
+    pub generation: Option<String>,
 }
 
 impl Store {
@@ -37,6 +43,7 @@ impl Store {
             damage: (said != "ok").then_some(said),
             free: disk.f_bavail.saturating_mul(disk.f_frsize),
             write: write.and(gone).err(),
+            generation: self.0.context.no_generation.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
 

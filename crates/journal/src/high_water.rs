@@ -4,7 +4,7 @@
 //! not begin anew what it does not know. The marks also say which head the journal has reached.
 //!
 //! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
-use crate::{Head, StoreError, files};
+use crate::{Head, StoreError, files, generation};
 use payterm_schema::{AccountId, RequestKey, Stan};
 use payterm_vault::KeyedHash;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
@@ -77,6 +77,10 @@ pub(crate) struct Marks {
     key: KeyedHash,
     /// State of the marks when they were opened.
     pub found: Opened,
+    /// The generation file.
+    outside: Option<PathBuf>,
+    /// Why that says nothing, or is not kept.
+    pub no_generation: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +93,14 @@ pub(crate) enum Opened {
 }
 
 impl Marks {
-    /// `others`: something else says that there was a journal in this directory.
-    pub fn open(dir: &Path, key: &KeyedHash, others: bool) -> Result<Self, StoreError> {
+    /// `others`: something else says that there was a journal in this directory. `outside`: the generation
+    /// file.
+    pub fn open(
+        dir: &Path,
+        key: &KeyedHash,
+        others: bool,
+        outside: Option<PathBuf>,
+    ) -> Result<Self, StoreError> {
         let path = dir.join("journal.marks");
         let file = files::private(&path)?;
         let mut bytes = vec![0; 2 * SLOT];
@@ -112,7 +122,8 @@ impl Marks {
             None => Opened::Lost,
         };
         let (slot, reached) = (slot.unwrap_or_default(), reached(&place));
-        Ok(Self { file, slot, reached, boot: this_boot(), keys, key: key.clone(), found })
+        let (boot, key) = (this_boot(), key.clone());
+        Ok(Self { file, slot, reached, boot, keys, key, found, outside, no_generation: None })
     }
 
     pub fn was_open(&self) -> bool {
@@ -128,6 +139,33 @@ impl Marks {
     /// Every key that is whole, with its transaction.
     pub fn keys(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
         self.keys.all()
+    }
+
+    /// The marks are of an old copy of the state directory: the generation file is ahead of them. They go on
+    /// above it.
+    pub fn behind(&mut self) -> bool {
+        let Some(path) = &self.outside else { return false };
+        let ahead = match generation::read(path, &self.key) {
+            Ok(Some(there)) => there.checked_sub(self.slot.generation).filter(|ahead| *ahead > 0),
+            Ok(None) => {
+                let known = self.found != Opened::Nothing;
+                self.no_generation = known.then(|| format!("{} is not there", path.display()));
+                None
+            }
+            Err(e) => {
+                self.no_generation = Some(e.to_string());
+                None
+            }
+        };
+        self.slot.generation += ahead.unwrap_or(0);
+        ahead.is_some()
+    }
+    fn tell_outside(&mut self) {
+        let Some(path) = &self.outside else { return };
+        if let Err(e) = generation::write(path, &self.key, self.slot.generation) {
+            tracing::warn!("store: the generation file: {e}");
+            self.no_generation = Some(e.to_string());
+        }
     }
 
     /// A head that the journal has had: it is there, or something is gone.
@@ -161,11 +199,15 @@ impl Marks {
         self.reached(head)?;
         // Also when it says so already: after a failed sync the kernel may show marks that never reached the
         // disk.
-        self.write(Slot { open: true, head: None, ..self.slot.clone() })
+        self.write(Slot { open: true, head: None, ..self.slot.clone() })?;
+        self.tell_outside();
+        Ok(())
     }
     /// Marks the journal as left; with its head, when that is known for certain.
     pub fn left(&mut self, head: Option<String>) -> Result<(), StoreError> {
-        self.change(|s| (s.open, s.head) = (false, head))
+        self.change(|s| (s.open, s.head) = (false, head))?;
+        self.tell_outside();
+        Ok(())
     }
     /// The head that it was left with.
     pub fn left_with(&self) -> Option<&str> {

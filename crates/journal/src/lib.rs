@@ -6,6 +6,7 @@
 mod backup;
 mod chain;
 mod files;
+mod generation;
 mod group_commit;
 mod health;
 mod high_water;
@@ -23,7 +24,7 @@ pub use verify::{Broken, Verified, verify};
 use group_commit::{ConnectionSlot, WriterContext};
 use payterm_schema::{
     Entry, EraseBatch, RequestKey, SealedNeeds,
-    record::{EncodingError, Restored},
+    record::{EncodingError, Restored, RrnClaim},
 };
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, ErrorCode};
@@ -50,6 +51,8 @@ pub struct Commit {
     pub erase: Vec<u64>,
     /// All of a closed batch but some.
     pub erase_batch: Option<Box<EraseBatch>>,
+    /// It is written only when this holds; otherwise its `instead` is.
+    pub claim: Option<Box<RrnClaim>>,
     /// (seq, JSON) of the machine after the last record.
     pub snapshot: Option<(u64, String)>,
     /// Number of commits like it that are expected together, when nobody waits for it: the writer has a
@@ -113,6 +116,9 @@ pub enum StoreError {
     Chain { place: String, rule: &'static str },
     #[error("{path}: the journal was written under another sealing key: put back the vault it belongs to")]
     OtherKey { path: PathBuf },
+    /// Not written, but for what the commit has instead ([`RrnClaim`]), which is durable.
+    #[error("the answer to transaction {txn} bears RRN {rrn}, which is that of transaction {other}")]
+    OfAnother { txn: u64, rrn: String, other: u64 },
     #[error("the store stopped after a failed commit")]
     Stopped,
     #[error("the store's queue is full ({0} commits wait)")]
@@ -146,6 +152,7 @@ impl StoreError {
             | StoreError::NotOurs { .. }
             | StoreError::OtherKey { .. }
             | StoreError::NewerSnapshot { .. }
+            | StoreError::OfAnother { .. }
             | StoreError::Stopped
             | StoreError::Full(_) => false,
         };
@@ -168,6 +175,7 @@ impl StoreError {
             | StoreError::Gap { .. }
             | StoreError::Projection { .. }
             | StoreError::Chain { .. }
+            | StoreError::OfAnother { .. }
             | StoreError::Stopped
             | StoreError::Full(_) => false,
         }
@@ -210,6 +218,9 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// Directory of the backups. None: beside the journal.
     pub backups: Option<PathBuf>,
+    /// The generation file, outside the state directory: an old copy of that is behind it. None: there is
+    /// none.
+    pub generation: Option<PathBuf>,
     /// Space kept on the disk for what has begun, in bytes; given back when the disk is full. 8 MiB: a
     /// thousand payments.
     pub reserve: u64,
@@ -229,6 +240,7 @@ impl Default for Options {
             quick: Duration::from_millis(1),
             max_pages: None,
             backups: None,
+            generation: None,
             reserve: 8 << 20,
             sealed_needs: |_, _| None,
             before_group: None,
@@ -291,6 +303,7 @@ impl Store {
                 options,
                 counters: Arc::default(),
                 swap_lock: Mutex::default(),
+                no_generation: Mutex::default(),
             }),
             lock,
             writer: Mutex::new(None),

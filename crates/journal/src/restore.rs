@@ -52,7 +52,8 @@ pub(crate) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
 /// The journal, as it is or restored.
 pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Opened, Marks), StoreError> {
     files::refuse_earlier(dir, &backups(dir, options))?;
-    let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
+    let mut marks = Marks::open(dir, key, journal_was_here(dir, options), options.generation.clone())?;
+    let old_copy = marks.behind();
     let unwalled = marks.was_open() && !files::journal(dir).with_extension("db-wal").exists();
     let opened = match doubt(dir, &marks, unwalled)? {
         Some(why) => Err(why),
@@ -70,7 +71,7 @@ pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
             Err(e) => Err(e.damage().ok_or(e)?),
         },
     };
-    let opened = match opened {
+    let mut opened = match opened {
         Ok(opened) => opened,
         Err(why) => {
             tracing::error!("the journal is damaged: {why}");
@@ -78,6 +79,18 @@ pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
             writer::open(dir, key, options)?
         }
     };
+    if old_copy && opened.loaded.restored.is_none() {
+        let last: u64 = opened
+            .db
+            .query_row("SELECT coalesce(max(txn), 0) FROM txn", [], |r| r.get(0))
+            .map_err(sql("read the last transaction"))?;
+        let restored = Restored::outdated("the generation file is ahead of this state directory", last);
+        mark_pending(&opened.db, &restored)?;
+        tracing::error!(
+            "the state directory is an old copy: payments are stopped until the supervisor ends the recovery"
+        );
+        opened.loaded.restored = Some(restored);
+    }
     // The WAL's name first: one that is gone while the mark says "open" is damage.
     files::sync_dir(dir)?;
     marks.opened(opened.loaded.head)?;
@@ -313,6 +326,7 @@ fn build(
         lost: 0,
         last_txn,
         stans: (marks.found == high_water::Opened::Whole).then(|| marks.stans()),
+        outdated: false,
     };
     for (hash, txn) in marks.keys()? {
         // Also what a restoring before this one has lost.
@@ -323,10 +337,7 @@ fn build(
         restored.lost += if txn > last_txn { n } else { 0 };
         restored.last_txn = restored.last_txn.max(txn);
     }
-    let json = serde_json::to_string(&restored)
-        .map_err(|cause| payterm_schema::record::EncodingError::Malformed { seq: from.seq, cause })?;
-    step.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (PENDING, json))
-        .map_err(sql("mark the restored journal"))?;
+    mark_pending(&step, &restored)?;
     step.commit().map_err(sql("restore"))?;
     db.close().map_err(|(_, e)| sql("restore")(e))?;
     files::sync(new)?;
@@ -470,6 +481,14 @@ fn erase_closed(new: &Connection, key: &KeyedHash, options: &Options) -> Result<
     Ok(())
 }
 
+fn mark_pending(db: &Connection, restored: &Restored) -> Result<(), StoreError> {
+    let json = serde_json::to_string(restored)
+        .map_err(|cause| payterm_schema::record::EncodingError::Malformed { seq: 0, cause })?;
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (PENDING, json))
+        .map(drop)
+        .map_err(sql("mark the restored journal"))
+}
+
 /// The restoring that the machine has not on record yet.
 pub(crate) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
     let text: Option<String> = db
@@ -505,7 +524,7 @@ mod tests {
         let options = Options::default();
         let (opened, marks) = open(dir, &key, &options).unwrap();
         drop((opened, marks));
-        let mut marks = Marks::open(dir, &key, true).unwrap();
+        let mut marks = Marks::open(dir, &key, true, None).unwrap();
         assert!(marks.was_open());
         restore(dir, &key, &options, &mut marks, "planted".into()).unwrap();
         drop(marks);

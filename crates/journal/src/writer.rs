@@ -9,7 +9,7 @@ use crate::{
 use payterm_schema::{
     AccountId, Entry, Outcome, PaperRecord, Record, RequestRecord, SettlementRecord, TerminalRecord,
     paper::{PaperJob, PrintResult},
-    record::{EncodingError, RECORD_VERSION},
+    record::{EncodingError, RECORD_VERSION, RrnClaim},
 };
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -110,18 +110,37 @@ pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     })
 }
 
+/// Commits that were written, the first of a group.
+pub(crate) struct Written {
+    pub all: Vec<Durable>,
+    /// Why the next one was not, nor any behind it.
+    pub refused: Option<StoreError>,
+}
+
 /// Writes the whole group in one SQLite transaction; answers what each commit made durable.
-pub(crate) fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>, StoreError> {
+pub(crate) fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Written, StoreError> {
     let Open { db, marks, last, .. } = open;
     let step = |text: &str| db.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop);
     step("BEGIN IMMEDIATE").map_err(sql("begin"))?;
     let mut all = Vec::with_capacity(group.len());
-    let mut head = *last;
+    let (mut head, mut refused) = (*last, None);
     let written = group.iter().try_for_each(|job| {
+        if refused.is_some() {
+            return Ok(());
+        }
+        if let Some(claim) = &job.commit.claim
+            && let Some(other) = other_with(db, claim)?
+        {
+            let instead = Commit { records: claim.instead.clone(), ..Commit::default() };
+            put(db, key, marks, &instead, &mut head)?;
+            refused = Some(StoreError::OfAnother { txn: claim.txn, rrn: claim.rrn.clone(), other });
+            return Ok(());
+        }
         all.push(put(db, key, marks, &job.commit, &mut head)?);
         Ok(())
     });
-    let entries = || group.iter().flat_map(|job| &job.commit.records);
+    let whole = all.len();
+    let entries = || group.iter().take(whole).flat_map(|job| &job.commit.records);
     let begun: Vec<_> = entries()
         .filter_map(|e| {
             if let Record::Request(RequestRecord::Started { key, txn, .. }) = &e.record {
@@ -143,7 +162,18 @@ pub(crate) fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<V
         marks.wait()?;
     }
     marks.reached(head)?;
-    Ok(all)
+    Ok(Written { all, refused })
+}
+
+/// Another payment of the account that has this RRN.
+fn other_with(db: &Connection, claim: &RrnClaim) -> Result<Option<u64>, StoreError> {
+    let text =
+        "SELECT txn FROM txn WHERE rrn = ?1 AND account = ?2 AND txn <> ?3 AND amount IS NOT NULL LIMIT 1";
+    db.prepare_cached(text)
+        .and_then(|mut s| {
+            s.query_row(params![claim.rrn, claim.account.as_str(), claim.txn], |r| r.get(0)).optional()
+        })
+        .map_err(sql("look an RRN up"))
 }
 
 fn put(

@@ -19,6 +19,10 @@ pub struct StoreConfig {
     /// unit may write to `/var/backups/payterm` (owned by payterm); another place needs its own
     /// `ReadWritePaths=` line.
     pub backup_dir: Option<PathBuf>,
+    /// File outside `dir`, 32 bytes, written at each start and stop: an old copy of `dir` that is put back is
+    /// behind it, and payments stop until a person has compared the journal with the acquirer. Best on
+    /// another disk. Default: none, and an old copy is found out by the acquirer's answers only.
+    pub generation_file: Option<PathBuf>,
     /// Space that must be free before a new payment begins, MiB; what has begun ends. Default 32: some
     /// thousand payments and their checks.
     pub free_mib: u32,
@@ -30,6 +34,7 @@ impl Default for StoreConfig {
             snapshot_every: 10_000,
             check_every_hours: 24,
             backup_dir: None,
+            generation_file: None,
             free_mib: 32,
         }
     }

@@ -163,6 +163,8 @@ pub enum ObligationRecord {
     },
     /// The obligation has ended: nothing is owed any more.
     Ended { txn: u64, stan: Stan, how: Ending, trace: FrameTrace },
+    /// The answer to its message was another payment's: it is never reversed, a person asks the acquirer.
+    OfAnother { txn: u64, stan: Stan },
     /// The obligation is Stuck: its tries are used up, or none can help.
     Stuck { txn: u64, stan: Stan },
     /// A person has a Stuck obligation tried again.

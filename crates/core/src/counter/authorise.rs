@@ -6,6 +6,7 @@ use payterm_schema::{
     host::{CardSecrets, OriginalRef, Plan, SecretsFrom},
     kind::{CardRule, Recovery},
     offline::OfflineAuthority,
+    outcome::Class,
 };
 use std::sync::Arc;
 
@@ -16,6 +17,10 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
     };
     let (txn, kind) = (s.txn, s.kind());
     let row = kind.row();
+    // It began before they were stopped.
+    if row.authorisation && cx.state.recovering.is_some() {
+        return Next::fail("payments-stopped", Class::D);
+    }
     let view = view_of(cx, s, &settings);
     let (plan, secrets) = (plan_of(cx, s, &view), secrets_of(s, &view));
     let original = view.original.as_ref().and_then(|o| o.txn);

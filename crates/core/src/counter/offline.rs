@@ -149,7 +149,7 @@ pub(super) fn accept(cx: &mut Context, s: &mut Serving) -> bool {
     else {
         return false;
     };
-    if !policy || !fresh || s.judged || s.kind() != Kind::Sale {
+    if !policy || !fresh || s.judged || s.kind() != Kind::Sale || cx.state.recovering.is_some() {
         return false;
     }
     let pin = s.pin != Pin::NotAsked || pin::wanted(cx, s, &id);

@@ -1,21 +1,23 @@
 //! What the host's word on the request's message means.
 use super::{Next, Serving, card, control, offline, provisional, retry};
 use crate::{
+    belief::OF_ANOTHER,
     context::Context,
     outcome::advice_authority,
     owed::{FailedTry, advice_waits},
     view,
 };
 use payterm_schema::{
-    AccountId, HostAnswer, HostEvent, Kind, ObligationRecord, RequestRecord, Status,
+    AccountId, HostAnswer, HostEvent, Kind, ObligationRecord, Record, RequestRecord, Status,
     account::Stan,
     card::HostWord,
     config::RefusalWithoutMac,
     host::{FrameTrace, HostRules, MacVerdict, RetryRule, ReversalReason},
     kind::Recovery,
-    outcome::{Class, Forwarding},
-    record::{Due, Duty, Ending},
+    outcome::{Class, Forwarding, Reason},
+    record::{Due, Duty, Ending, Obligation},
 };
+use std::sync::Arc;
 
 pub(super) fn event(
     cx: &mut Context,
@@ -84,6 +86,12 @@ pub(super) fn unanswered(
         Some(txn),
         RequestRecord::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
     );
+    let reverse = |o: &Obligation| o.duty == Duty::Reverse;
+    if cx.state.recovering.is_some() && cx.state.obligation(txn, stan).is_some_and(reverse) {
+        // A reversal could take back what was told as approved.
+        cx.end_in_doubt(txn, stan, code);
+        return Next::Stay;
+    }
     match cx.state.obligation(txn, stan).map(|o| o.duty) {
         None => return Next::fail(code, Class::E),
         Some(Duty::Reverse) => cx.end_unknown(account, code, Class::E),
@@ -150,6 +158,17 @@ fn answered(
     if answer.mac == MacVerdict::Wrong || (class == Class::A && absent) {
         card::tell_host(cx, s, HostWord::NoReply);
         return not_believed(cx, account, txn, stan, answer, trace);
+    }
+    if let Some(why) = cx.state.obligation(txn, stan).and_then(|o| cx.not_its_answer(o, &answer, true)) {
+        card::tell_host(cx, s, HostWord::NoReply);
+        return of_another(cx, account, txn, stan, why, answer, trace);
+    }
+    if let Some(o) = cx.state.obligation(txn, stan).cloned() {
+        cx.claim_rrn(&o, &answer, |cx, why| disowned(cx, &o, why, answer.clone(), trace.clone()));
+    }
+    // Without a MAC anybody could have set the clock.
+    if !absent {
+        cx.believe(account, &answer);
     }
     let judged = judge(cx, s, &rules, class, &answer);
     let no = judged.class != Class::A;
@@ -219,6 +238,52 @@ fn not_believed(
     cx.sign_out(&account, "a reply had no good MAC");
     let trace = FrameTrace::default();
     unanswered(cx, &account, txn, stan, Unanswered { reason: ReversalReason::BadMac, why, trace, code })
+}
+
+/// Nothing is known of the payment itself, and the acquirer knows more than this journal.
+fn of_another(
+    cx: &mut Context,
+    account: &AccountId,
+    txn: u64,
+    stan: Stan,
+    why: String,
+    answer: HostAnswer,
+    trace: FrameTrace,
+) -> Next {
+    let known = cx.seen_before(account, &answer);
+    let (account, text, answer) = (account.clone(), why.clone(), Box::new(answer));
+    cx.record(
+        Some(txn),
+        RequestRecord::Disregarded { txn, account: account.clone(), stan, why: text, answer, trace },
+    );
+    cx.record(Some(txn), ObligationRecord::OfAnother { txn, stan });
+    cx.outdated(&why);
+    if cx.state.obligation(txn, stan).is_none_or(|o| o.duty != Duty::Repeat) {
+        cx.end_in_doubt(txn, stan, OF_ANOTHER);
+        return Next::Stay;
+    }
+    no_word(cx, &account, txn, stan, why, FrameTrace::default());
+    cx.accept_advice();
+    // Told again it is answered the same: that would be taken for its end.
+    if known && let Some(o) = cx.state.obligation(txn, stan).cloned() {
+        cx.stuck(&o);
+    }
+    Next::Stay
+}
+
+/// The same as records, of an answer whose RRN the store knows. An advice is accepted by the next start.
+fn disowned(cx: &Context, o: &Obligation, why: &str, answer: HostAnswer, trace: FrameTrace) -> Vec<Record> {
+    let (txn, stan, account, answer) = (o.txn, o.plan.stan, o.account.clone(), Box::new(answer));
+    let heard = RequestRecord::Disregarded { txn, account, stan, why: why.into(), answer, trace };
+    if o.duty == Duty::Repeat {
+        return vec![heard.into()];
+    }
+    let mut outcome = (*cx.running().view).clone();
+    outcome.status = Status::Unknown;
+    outcome.reason = Some(Reason::new(OF_ANOTHER, Class::D));
+    let papers = cx.papers_of(&outcome);
+    let told = RequestRecord::Outcome { outcome: Arc::new(outcome), papers };
+    vec![heard.into(), ObligationRecord::OfAnother { txn, stan }.into(), told.into()]
 }
 
 /// The answer says nothing of the message itself.

@@ -13,7 +13,7 @@ use payterm_schema::{
     account::Stan,
     host::{FrameTrace, MacVerdict, RetryRule},
     outcome::{Class, Forwarding},
-    record::{Ending, Obligation},
+    record::{Ending, Obligation, ObligationState},
 };
 
 /// The line failed: nothing is forwarded before the wait is over, and then one at a time until something is
@@ -95,6 +95,25 @@ impl Line {
         signed: bool,
     ) {
         let (txn, stan, id, rules) = (o.txn, o.plan.stan, self.id(), &self.account.rules);
+        if let Some(why) = cx.not_its_answer(o, &answer, !o.had_left).filter(|_| signed) {
+            let known = cx.seen_before(id, &answer);
+            cx.outdated(&why);
+            let failed = FailedTry { code: Some(answer.code), why, left: true, trace };
+            cx.obligation_failed(id, txn, stan, failed);
+            // Told again it is answered the same: that would be taken for its end.
+            let due = cx.state.obligation(txn, stan).filter(|o| known && o.state == ObligationState::Due);
+            if let Some(o) = due.cloned() {
+                cx.stuck(&o);
+            }
+            return;
+        }
+        if signed {
+            cx.claim_rrn(o, &answer, |cx, why| {
+                let (code, next_try) = (Some(answer.code.clone()), cx.now + cx.backoff(id, o.tries, txn));
+                let (why, left, trace) = (why.into(), true, trace.clone());
+                vec![ObligationRecord::Failed { txn, stan, code, why, next_try, left, trace }.into()]
+            });
+        }
         let class = cx.class(id, &answer.code);
         let done = rules.advice_ends.contains(&answer.code) || class == Class::A;
         // A part of an advice cannot be taken: the acquirer has not understood it.

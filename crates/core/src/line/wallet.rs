@@ -75,6 +75,12 @@ impl Line {
             return cx
                 .record(Some(txn), RequestRecord::Disregarded { txn, account, stan, why, answer, trace });
         }
+        if let Some(why) = cx.not_its_answer(&o, &answer, true) {
+            let (account, text) = (id.clone(), why.clone());
+            let record = RequestRecord::Disregarded { txn, account, stan, why: text, answer, trace };
+            cx.record(Some(txn), record);
+            return cx.outdated(&why);
+        }
         let (digit, class) = (answer.requirement, cx.class(id, &answer.code));
         match class {
             Class::P => {}

@@ -3,7 +3,7 @@ use super::State;
 use payterm_schema::{
     ObligationRecord, Time,
     account::Stan,
-    record::{Due, Ending, ObligationState},
+    record::{Due, Duty, Ending, ObligationState},
 };
 
 impl State {
@@ -57,6 +57,11 @@ impl State {
             ObligationRecord::Held { txn, stan, hold, by } => {
                 self.obligations.change(*txn, *stan, |o| o.held = hold.then(|| by.clone()))
             }
+            ObligationRecord::OfAnother { txn, stan } => self.obligations.change(*txn, *stan, |o| {
+                if o.duty == Duty::Reverse {
+                    o.duty = Duty::ManualResolution;
+                }
+            }),
             ObligationRecord::Stuck { txn, stan } => self.obligations.change(*txn, *stan, |o| {
                 o.state = ObligationState::Stuck;
                 o.asking = None;

@@ -263,5 +263,6 @@ pub fn restored(last_txn: u64, stan: Option<u32>) -> Restored {
         lost: 1,
         last_txn,
         stans,
+        outdated: false,
     }
 }

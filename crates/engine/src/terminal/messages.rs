@@ -58,8 +58,10 @@ impl Handler<Question> for TerminalActor {
         if let Some(fault) = refused {
             return Box::pin(async move { Err(fault) });
         }
-        if self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.running().is_none()) {
-            self.services.clock.follow();
+        if self.queue.is_empty()
+            && let Some(machine) = self.machine.as_mut().filter(|m| m.running().is_none())
+        {
+            machine.clock_set(self.services.clock.follow());
         }
         self.last_call += 1;
         let call = self.last_call;

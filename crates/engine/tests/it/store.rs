@@ -290,3 +290,23 @@ fn a_full_disk_refuses_new_payments_by_name() {
     rig.restart();
     assert_eq!(rig.sale("a2").status, Status::Approved);
 }
+
+/// The acquirer answers with an RRN that the journal knows for another payment.
+#[test]
+fn an_answer_that_bears_the_rrn_of_another_payment_is_of_another() {
+    let mut rig = Rig::new(|_| ());
+    let rrns = ["one", "two"].map(|id| rig.sale(id).rrn.unwrap().parse::<u64>().unwrap());
+    let next = format!("{:012}", 2 * rrns[1] - rrns[0]);
+    let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
+    db.busy_timeout(SOON).unwrap();
+    assert_eq!(db.execute("UPDATE txn SET rrn = ?1 WHERE id = 'one'", [next]).unwrap(), 1);
+    drop(db);
+    let end = rig.sale("three");
+    assert_eq!((end.status, end.reason.unwrap().code.as_str()), (Status::Unknown, "answer-of-another"));
+    let refused = || rig.begin(sale("four"));
+    rig.until("payments are stopped", |_| matches!(refused(), Err(Fault::JournalRestored { .. })));
+    let (t, me) = (rig.t(), caller());
+    let owed = rig.runtime.block_on(t.obligations(&me)).unwrap();
+    assert_eq!(owed.len(), 1, "{owed:?}");
+    assert_eq!(rig.balance(), OPENING - 3 * 1234, "a reversal has left");
+}

@@ -330,3 +330,62 @@ fn keys_that_are_gone_are_written_anew() {
     }
     assert_eq!(judge(&dir, "without all of it").unwrap().lost, 8);
 }
+
+/// The whole state directory is put back as it was days ago: sound in itself, and behind the generation file.
+#[test]
+fn an_old_copy_of_the_state_directory_is_behind_its_generation_file() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, file) = (root.path().join("state"), root.path().join("generation"));
+    let open = |dir: &std::path::Path| {
+        let held = payterm_journal::hold(dir).unwrap();
+        let generation = Some(file.clone());
+        Store::open(held, dir, key(), Options { reserve: 0, generation, ..Options::default() }).unwrap()
+    };
+    let (store, loaded) = open(&dir);
+    assert!(loaded.restored.is_none() && store.health().unwrap().generation.is_none(), "a new terminal");
+    sale(&store, 1).unwrap();
+    let old = killed(&store, &dir);
+    drop(store);
+    assert_eq!(fs::read(&file).unwrap().len(), 32);
+    // Left in order, and after a kill.
+    let (store, loaded) = open(&dir);
+    assert!(loaded.restored.is_none());
+    sale(&store, 2).unwrap();
+    let killed = root.path().join("again");
+    copy(&dir, &killed);
+    let (store, loaded) = {
+        let generation = fs::read(&file).unwrap();
+        store.close();
+        fs::write(&file, generation).unwrap();
+        open(&killed)
+    };
+    assert!(loaded.restored.is_none() && loaded.last_seq == 6);
+    store.close();
+    drop(store);
+    // Over a start that has it not on record yet, too.
+    for _ in 0..2 {
+        let (store, loaded) = open(&old);
+        let restored = loaded.restored.expect("an old copy");
+        assert!(restored.outdated && restored.stans.is_none() && restored.last_txn == 1, "{restored:?}");
+        store.close();
+    }
+    let (store, loaded) = open(&old);
+    let record = Record::Terminal(TerminalRecord::Restored { restored: Box::new(loaded.restored.unwrap()) });
+    let entry = Entry { seq: loaded.last_seq + 1, at: Time(1), txn: None, record };
+    put(&store, Commit { records: vec![entry], ..Commit::default() }).unwrap();
+    store.close();
+    drop(store);
+    assert!(open(&old).1.restored.is_none());
+    // On a new machine it is not there; another terminal's says nothing.
+    for there in [None, Some([7; 32])] {
+        fs::remove_file(&file).unwrap();
+        there.map_or(Ok(()), |bytes| fs::write(&file, bytes)).unwrap();
+        let (store, loaded) = open(&old);
+        assert!(loaded.restored.is_none() && store.health().unwrap().generation.is_some());
+        store.close();
+        drop(store);
+        let (store, _) = open(&old);
+        assert!(store.health().unwrap().generation.is_none(), "it is kept from then on");
+        store.close();
+    }
+}

@@ -3,7 +3,7 @@ use crate::rig::{key, put, wait};
 use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
     Entry, Kind, Outcome, Record, Request, RequestKey, RequestRecord, Status, TerminalRecord, Time,
-    request::RequestWire, terminal::Filter,
+    record::RrnClaim, request::RequestWire, terminal::Filter,
 };
 use serde_json::json;
 use std::{
@@ -391,4 +391,38 @@ fn health_finds_damage_a_disk_that_takes_nothing_and_the_newest_time() {
     assert!(pages > 20, "{pages}");
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 4096], (pages - 5) * 4096).unwrap();
     assert!(store.health().map_or(true, |h| h.damage.is_some()));
+}
+
+/// What is committed in its place is durable, with what came before it; what came behind it is not.
+#[test]
+fn an_answer_whose_rrn_another_payment_has_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    put(&store, commit(vec![started(1, 1, "a"), ended(2, 1, "a"), started(3, 2, "b")])).unwrap();
+    let claiming = |rrn: &str, account: &str, record: Entry| Commit {
+        claim: Some(Box::new(RrnClaim {
+            account: payterm_schema::AccountId::new(account).unwrap(),
+            rrn: rrn.into(),
+            txn: record.txn.unwrap(),
+            instead: vec![booted(record.seq), booted(record.seq + 1)],
+        })),
+        ..commit(vec![record])
+    };
+    // Its own, another account's, one that nobody has.
+    put(&store, claiming("000000000001", "main", ended(4, 1, "a"))).unwrap();
+    put(&store, claiming("000000000001", "other", booted_in(5, 2))).unwrap();
+    put(&store, claiming("000000000009", "main", booted_in(6, 2))).unwrap();
+    let refused = store.commit(claiming("000000000001", "main", ended(7, 2, "b")));
+    let behind = store.commit(commit(vec![booted(8)]));
+    let refused = refused.blocking_recv().unwrap();
+    assert!(matches!(refused, Err(StoreError::OfAnother { txn: 2, other: 1, .. })), "{refused:?}");
+    assert!(behind.blocking_recv().unwrap().is_err());
+    let loaded = wait(store.reopen()).unwrap();
+    assert!(loaded.restored.is_none());
+    assert_eq!(loaded.tail[6..], [booted(7), booted(8)]);
+    let found = wait(store.by_key(&RequestKey::new("pos", "b").unwrap())).unwrap().unwrap();
+    assert_eq!(found.outcome.status, Status::Running);
+}
+fn booted_in(seq: u64, txn: u64) -> Entry {
+    Entry { txn: Some(txn), ..booted(seq) }
 }

@@ -86,6 +86,7 @@ cli-explain-ended = the obligation ended ({ $stan }): { $how }
 cli-explain-nothing-left = the frame had not left
 cli-explain-request-answered = the request itself was answered
 cli-explain-by-person = by a person, { $reference }
+cli-explain-of-another = the answer was another payment's ({ $stan }): never reversed, the acquirer is to be asked
 cli-explain-stuck = stuck: a person is needed ({ $stan })
 cli-explain-retried = the reversal is tried again by order of { $by } ({ $stan })
 cli-explain-control-sent = the terminal itself sent { $kind } ({ $numbers })

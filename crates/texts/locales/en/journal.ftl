@@ -1,14 +1,15 @@
 # The journal: damaged, restored, its disk and its clock.
 cli-explain-restored = The journal was restored: { $why }. Backup up to record { $backup }, { $salvaged } records salvaged, { $lost } requests lost
+cli-explain-outdated = The acquirer knows of payments that are not in this journal: { $why }. Payments are stopped until the recovery is ended
 cli-explain-recovery-ended = Recovery ended by { $by }
 cli-explain-clock = Clock doubtful ({ $what }): { $seconds } s
-fault-journal-restored = the journal was restored after damage: payments are stopped until the supervisor ends the recovery (paytermctl journal recovered). Start request { $id } again after that, with the same id
+fault-journal-restored = the journal was restored after damage, or is an old copy: payments are stopped until the supervisor ends the recovery (paytermctl journal recovered). Start request { $id } again after that, with the same id
 fault-journal-restored-lost = request { $id } was begun in what a damaged journal lost: whether it was made is not known here, and it is never started again. Ask the acquirer; take its money again, under another id, only when it was not made
 fault-journal-damaged = the journal is damaged, no payments: restart the terminal (systemctl restart paytermd), it restores the last backup ({ $cause })
 fault-disk-full = the disk is full ({ $free } MiB free, { $needed } needed): no new payments until there is room
-reason-journal-restored = The journal was restored after damage: whether it was made is not known
+reason-journal-restored = The journal was restored after damage, or is an old copy: whether it was made is not known
 next-journal-restored = Ask the acquirer before taking the money again
-trouble-recovering = The journal was restored, no payments. Compare with the acquirer (docs/stuck.md), then the supervisor ends the recovery
+trouble-recovering = The journal was restored or is an old copy, no payments. Compare with the acquirer (docs/stuck.md), then the supervisor ends the recovery
 trouble-journal-damaged = The journal is damaged, no payments. Restart the terminal (systemctl restart paytermd): it restores the last backup
 trouble-clock-doubtful = The clock is doubtful, check date and time
 rule-the-journal-was-restored-end-the-recovery-first = the journal was restored: end the recovery first

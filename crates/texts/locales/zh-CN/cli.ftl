@@ -86,6 +86,7 @@ cli-explain-ended = 待处理事项结束({ $stan }):{ $how }
 cli-explain-nothing-left = 原报文未发出
 cli-explain-request-answered = 原请求已有应答
 cli-explain-by-person = 人工处理 { $reference }
+cli-explain-of-another = 应答属于另一笔交易({ $stan }):不冲正,须向收单机构核实
 cli-explain-stuck = 待人工处理({ $stan })
 cli-explain-retried = 人工再试冲正:{ $by }({ $stan })
 cli-explain-control-sent = 终端自发 { $kind }({ $numbers })

@@ -30,7 +30,8 @@ const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 
 /// The terminal's own reason codes: the list that `core` uses.
 const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost \
 not-confirmed not-approved present-timeout pin-timeout \
-     prepare-timeout not-sent no-reply mac-wrong mac-absent interrupted reader-unavailable \
+     prepare-timeout not-sent no-reply mac-wrong mac-absent answer-of-another payments-stopped interrupted \
+     reader-unavailable \
      pin-pad-unavailable too-many-tries pin-tries \
      chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed \
      luhn amount-limit no-account \

@@ -146,6 +146,7 @@ impl World {
             lost,
             last_txn: known,
             stans: marks.then_some(used),
+            outdated: false,
         });
         self.printed_from = self.printed.len();
         let kept: Vec<Outcome> = checks::outcomes(&self.journal).into_values().collect();

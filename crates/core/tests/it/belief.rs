@@ -1,0 +1,185 @@
+//! An old copy of the journal was put back: the host answers what it answered before, under a STAN that is
+//! used again. Nothing of it is told as approved, nothing is reversed, payments stop.
+use crate::till::*;
+use payterm_core::{Input, Step};
+use payterm_schema::{
+    Batch, Class, Fault, HostAnswer, Record, RequestRecord, Status, Time,
+    host::{CodeRule, HostRules, RetryRule},
+    outcome::Forwarding,
+    record::{Duty, ObligationState},
+    request::RequestWire,
+    time::Millis,
+};
+
+fn in_doubt() -> Vec<(Status, String)> {
+    vec![(Status::Unknown, "answer-of-another".into())]
+}
+/// Booted at `NOW`; of 94 the profile says this.
+fn till(retry: RetryRule) -> Till {
+    let mut s = settings();
+    let mut rules: HostRules = (*s.accounts[0].rules).clone();
+    rules.codes.insert("94".into(), CodeRule { class: Class::C, retry, reverse: false });
+    rules.advice_ends = vec!["00".into(), "94".into()];
+    s.accounts[0].rules = rules.into();
+    let mut till = Till::with(s, Vec::new());
+    till.boot(NOW);
+    till
+}
+/// The host was at work at this time.
+fn at(host: Time, more: &str) -> HostAnswer {
+    let t = host.local(0);
+    let date = format!("{:02}{:02}", u8::from(t.month()), t.day());
+    let time = format!("{:02}{:02}{:02}", t.hour(), t.minute(), t.second());
+    HostAnswer { date: Some(date), time: Some(time), ..host_answer(more) }
+}
+fn secs(n: i64) -> Millis {
+    Millis::secs(n)
+}
+const OK: &str = r#""code":"00","amount":100"#;
+
+impl Till {
+    /// A sale that the host answers so, as it was at work then.
+    fn sold(&mut self, id: &str, host: Time, more: &str) -> Step {
+        let step = self.frame(start("sale", id));
+        self.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(at(host, more)) })
+    }
+}
+
+#[test]
+fn an_answer_that_is_older_than_the_message_is_of_another() {
+    let hour = NOW + secs(3_600);
+    // 3,600 s have passed; the host's clock is 50 s ahead of ours.
+    for (older, believed) in [(119, true), (121, false), (3_500, false)] {
+        let mut till = till(RetryRule::Done);
+        assert_eq!(told(&till.sold("one", NOW + secs(50), OK)), [(Status::Approved, String::new())]);
+        let step = till.machine.handle(start("echo", "e"), hour);
+        let step = till.keep(step);
+        till.answered(&step, r#""code":"00""#);
+        let step = till.sold("two", NOW + secs(3_650 - older), OK);
+        if believed {
+            assert_eq!(told(&step), [(Status::Approved, String::new())], "{older}");
+            continue;
+        }
+        assert_eq!(told(&step), in_doubt(), "{older}");
+        assert_eq!(sent(&step), None, "its reversal would name the earlier payment");
+        let o = till.machine.obligations().iter().next().unwrap().clone();
+        assert_eq!((o.state, o.duty), (ObligationState::Stuck, Duty::ManualResolution));
+        assert_eq!(
+            answer(&till.input(start("sale", "three"))),
+            Some(Err(Fault::JournalRestored { id: "three".into() }))
+        );
+        // Over a restart, and after the recovery, too.
+        let mut till = Till::with(till.machine.settings().clone(), till.disk);
+        assert_eq!(sent(&till.boot(hour)), None);
+        till.ends_recovery();
+        assert_eq!(till.ended.last(), Some(&Ok(())));
+        assert!(matches!(answer(&till.retry(o.txn)), Some(Err(Fault::WrongState { .. }))));
+        assert!(till.sale("four").unwrap().get() > 1_000, "what was used since is not known");
+        assert_eq!(told(&till.resolve(o.txn, true)), [(Status::Approved, String::new())]);
+    }
+}
+
+/// No time of the host's, none believed yet, and a clock that was set: nothing is said of its age.
+#[test]
+fn what_cannot_be_judged_is_believed() {
+    let day = |n: i64| NOW + secs(n * 86_400);
+    let approved = [(Status::Approved, String::new())];
+    let mut first = till(RetryRule::Done);
+    assert_eq!(told(&first.sold("one", day(-30), OK)), approved, "the first one");
+    let mut timeless = till(RetryRule::Done);
+    timeless.sold("one", NOW, OK);
+    let step = timeless.frame(start("sale", "two"));
+    let answer = HostAnswer { date: None, ..host_answer(OK) };
+    assert_eq!(
+        told(&timeless.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(answer) })),
+        approved
+    );
+    let mut set = till(RetryRule::Done);
+    set.sold("one", NOW, OK);
+    set.machine.clock_set(secs(3 * 86_400));
+    let step = set.machine.handle(start("echo", "e"), day(3));
+    let step = set.keep(step);
+    set.answered(&step, r#""code":"00""#);
+    assert_eq!(told(&set.sold("two", NOW + secs(1), OK)), approved, "the clock was set by three days");
+}
+
+#[test]
+fn a_94_to_a_new_stan_is_of_another_where_it_means_done() {
+    let mut done = till(RetryRule::Done);
+    assert_eq!(told(&done.sold("one", NOW, r#""code":"94""#)), in_doubt());
+    assert!(done.machine.state().recovering.is_some());
+    // Same card and amount: a refusal.
+    let mut same = till(RetryRule::Never);
+    assert_eq!(told(&same.sold("one", NOW, r#""code":"94""#)), [(Status::Declined, "host-94".into())]);
+    assert!(same.machine.state().recovering.is_none());
+}
+
+/// It is accepted; told again it is answered as it should be.
+#[test]
+fn an_advice_is_told_again() {
+    let mut till = till(RetryRule::Done);
+    till.sold("one", NOW + secs(3_600), OK);
+    let step = till.frame(Input::Start {
+        call: 1,
+        key: payterm_schema::RequestKey::new("app", "v").unwrap(),
+        request: Box::new(
+            RequestWire {
+                id: "v".into(),
+                kind: "voice_sale".into(),
+                amount: Some("1.00".into()),
+                currency: Some("CNY".into()),
+                auth_code: Some("123456".into()),
+                ..RequestWire::default()
+            }
+            .try_into()
+            .unwrap(),
+        ),
+    });
+    let old = at(NOW, OK);
+    let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(old) });
+    assert_eq!(told(&step), [(Status::Approved, String::new())]);
+    assert!(till.machine.state().recovering.is_some());
+    let mut step = step;
+    while tag_of(&step).is_none() {
+        let due = till.machine.poll_timeout().expect("the repeat goes on").at;
+        let next = till.machine.handle_timeout(due);
+        step = till.keep(next);
+    }
+    let again =
+        till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(at(NOW + secs(3_601), OK)) });
+    assert!(again.records.iter().any(|e| matches!(&e.record,
+        Record::Request(RequestRecord::Outcome { outcome, .. })
+            if outcome.forwarding == Some(Forwarding::Forwarded))));
+    assert_eq!(till.machine.obligations().iter().count(), 0);
+}
+
+/// One batch behind ours is a host that has not heard the end of the last settlement.
+#[test]
+fn a_host_far_behind_our_batch_knows_another_terminal() {
+    let mut till = till(RetryRule::Done);
+    till.signs_in("s", 9);
+    for batch in [9, 8, 10] {
+        till.signs_in(&format!("s{batch}"), batch);
+        assert!(till.machine.state().recovering.is_none(), "{batch}");
+    }
+    till.signs_in("far", 3);
+    assert!(till.machine.state().recovering.is_some());
+    till.signs_in("again", 3);
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    till.signs_in("later", 3);
+    assert!(till.machine.state().recovering.is_none());
+
+    // With records: a person says that ours is open, and it stays so.
+    till.sold("one", NOW, OK);
+    let step = till.signs_in("behind", 1);
+    assert!(till.machine.state().recovering.is_some(), "{:?}", told(&step));
+    till.signs_in("twice", 1);
+    let asked = till.machine.state().recovering.as_ref().unwrap().batches[&account()].txn.unwrap();
+    till.resolve(asked, false);
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    till.signs_in("agreed", 1);
+    assert!(till.machine.state().recovering.is_none());
+    assert_eq!(till.bank().batch, Batch::new(3).unwrap());
+}
