@@ -1,6 +1,7 @@
 //! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
 use payterm_devices::Drivers;
 use payterm_schema::{Fault, config::Config};
+use serde_json::Value;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -167,6 +168,32 @@ fn span_of(text: &str, field: &str) -> Option<usize> {
     at
 }
 
+/// Keys by which two configurations differ: `account[0].address`; of a list that is longer or shorter, its own.
+pub fn differences(a: &Config, b: &Config) -> Vec<String> {
+    let mut all = Vec::new();
+    let value = |c| serde_json::to_value(c).unwrap_or_default();
+    differ(String::new(), &value(a), &value(b), &mut all);
+    all
+}
+
+fn differ(at: String, a: &Value, b: &Value, all: &mut Vec<String>) {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
+                let inner = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                differ(inner, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), all);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                differ(format!("{at}[{i}]"), a, b, all);
+            }
+        }
+        (a, b) if a == b => {}
+        (_, _) => all.push(at),
+    }
+}
+
 /// The JSON Schema of the configuration, as committed in `schema/json/config.schema.json`.
 pub fn json_schema() -> String {
     let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Config)).unwrap_or_default();
@@ -198,6 +225,19 @@ mod tests {
         // A table that never had the new name gets no hint.
         let other = toml::from_str::<Config>("[paper]\nterminal = \"1\"\n").unwrap_err();
         assert!(!with_hint(other.message()).contains("was called"), "{other}");
+    }
+
+    #[test]
+    fn what_differs_is_named_by_its_key() {
+        let config = |text: &str| parse(Path::new("p.toml"), text, &Drivers::default()).unwrap();
+        let (a, b) = (config(ACCOUNT), config(&ACCOUNT.replace("127.0.0.1:1", "127.0.0.1:2")));
+        assert_eq!(differences(&a, &a), Vec::<String>::new());
+        assert_eq!(differences(&a, &b), ["account[0].address"]);
+        assert_eq!(differences(&config(""), &b), ["account"]);
+        let c = config("[flow]\nconfirm_above = 5\n[terminal]\nshop = \"x\"\n");
+        let mut all = differences(&config(""), &c);
+        all.sort();
+        assert_eq!(all, ["flow.confirm_above", "terminal.shop"]);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! devices.
 pub mod config;
 pub mod logging;
+mod reload;
 mod run;
 mod systemd;
 
+pub use reload::Reread;
 pub use run::{RunError, run};

@@ -5,9 +5,9 @@ use payterm_schema::config::LogConfig;
 use std::{
     collections::VecDeque,
     io::{self, Write},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 #[derive(Debug, thiserror::Error)]
 #[error("log.level: {0}")]
@@ -19,16 +19,42 @@ const KEPT: usize = 2000;
 const LINE: usize = 2048;
 static RECENT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+/// Puts another filter into the process's log.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// A level or filter as `log.level` names it.
+pub struct Level(EnvFilter);
+
+impl Level {
+    pub fn parse(text: &str) -> Result<Self, LogError> {
+        EnvFilter::try_new(text).map(Self).map_err(|e| LogError(e.to_string()))
+    }
+    /// From now on the process's log has this level; without a log nothing has.
+    pub fn set(self) {
+        if let Some(Err(e)) = SET_FILTER.get().map(|set| set(self.0)) {
+            tracing::warn!("log.level: {e}");
+        }
+    }
+}
+
 /// Sets up the process's log; a second call in one process is a fault.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|e| LogError(e.to_string()))?;
+    let Level(filter) = Level::parse(&config.level)?;
     let base = fmt().with_env_filter(filter).with_writer(|| Kept).with_target(false);
-    let done = if config.json {
-        base.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    let (set, done): (SetFilter, _) = if config.json {
+        let base = base.json().flatten_event(true).with_current_span(true).with_span_list(false);
+        let base = base.with_filter_reloading();
+        let handle = base.reload_handle();
+        (Box::new(move |filter| handle.reload(filter)), base.try_init())
     } else {
-        base.with_ansi(false).try_init()
+        let base = base.with_ansi(false).with_filter_reloading();
+        let handle = base.reload_handle();
+        (Box::new(move |filter| handle.reload(filter)), base.try_init())
     };
-    done.map_err(|e| LogError(e.to_string()))
+    done.map_err(|e| LogError(e.to_string()))?;
+    SET_FILTER.set(set).ok();
+    Ok(())
 }
 
 /// The last lines of this process's log, oldest first.

@@ -1,14 +1,16 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{RunError, config, logging, run};
+use payterm_daemon::{Reread, RunError, config, logging, run};
 use payterm_devices::Drivers;
 use payterm_engine::{EngineError, demo, templates};
 use payterm_journal::StoreError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Exit status: the state directory holds a journal of an earlier format.
 const EARLIER_FORMAT: u8 = 3;
+/// Exit status: the configuration, or a file that it names, is refused. EX_CONFIG of sysexits.h.
+const REFUSED: u8 = 78;
 
 /// The payment terminal daemon.
 #[derive(Parser)]
@@ -42,45 +44,54 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let drivers = Drivers::default();
-    let loaded = if args.demo {
-        Ok(demo::config(rustix::process::getuid().as_raw()))
-    } else {
-        config::load(&args.config, &drivers)
+    let read = {
+        let (file, state, drivers) = (args.config, args.state, drivers.clone());
+        move || {
+            let mut config = match args.demo {
+                true => demo::config(rustix::process::getuid().as_raw()),
+                false => config::load(&file, &drivers)?,
+            };
+            if let Some(dir) = &state {
+                config.store.dir.clone_from(dir);
+            }
+            Ok(config)
+        }
     };
-    let mut config = match loaded {
+    let mut config = match read() {
         Ok(config) => config,
-        Err(e) => return fail(&e),
+        Err(e) => return refuse(&e),
     };
-    if let Some(dir) = args.state {
-        config.store.dir = dir;
-    }
     if args.check_config {
         let (_, faults) = templates::load(config.paper.templates.as_deref());
         for fault in &faults {
             eprintln!("paytermd: template {fault}");
         }
         if !faults.is_empty() {
-            return ExitCode::FAILURE;
+            return REFUSED.into();
         }
         println!("ok");
         return ExitCode::SUCCESS;
     }
     if let Err(e) = logging::start(&config.log) {
-        return fail(&e);
+        return refuse(&e);
     }
     if args.demo
         && let Err(e) = demo::prepare(&mut config)
     {
         return if let demo::DemoError::Journal(journal) = &e { fail_of(journal, &e) } else { fail(&e) };
     }
-    match run(config, drivers) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            if let RunError::Engine(EngineError::Store(journal)) = &e {
-                return fail_of(journal, &e);
-            }
-            fail(&e)
-        }
+    let reread: Reread = if args.demo {
+        let config = config.clone();
+        Arc::new(move || Ok(config.clone()))
+    } else {
+        Arc::new(read)
+    };
+    let Err(e) = run(config, drivers, reread) else { return ExitCode::SUCCESS };
+    let RunError::Engine(of_engine) = &e else { return fail(&e) };
+    match of_engine {
+        EngineError::Store(journal) => fail_of(journal, &e),
+        EngineError::Profile(_) | EngineError::Tls { .. } | EngineError::Tms(_) => refuse(&e),
+        EngineError::Vault(_) | EngineError::Journal(_) | EngineError::Granted(_) => fail(&e),
     }
 }
 
@@ -100,6 +111,12 @@ fn fail_of(journal: &StoreError, e: &dyn std::error::Error) -> ExitCode {
     } else {
         status
     }
+}
+
+/// Says what is wrong with the configuration.
+fn refuse(e: &dyn std::error::Error) -> ExitCode {
+    fail(e);
+    REFUSED.into()
 }
 
 /// The whole chain of causes on one line.

@@ -1,5 +1,9 @@
 //! The program's parts put together around the engine.
-use crate::{logging, systemd};
+use crate::{
+    logging,
+    reload::{Reread, reload},
+    systemd,
+};
 use payterm_dbus::{Address, BusError};
 use payterm_devices::{
     Drivers,
@@ -27,11 +31,15 @@ pub enum RunError {
     Signals(std::io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT. Tells systemd when it is ready.
-pub fn run(config: Config, drivers: Drivers) -> Result<(), RunError> {
+/// Runs until SIGTERM or SIGINT, and reads the configuration anew on SIGHUP. Tells systemd when it is ready.
+pub fn run(mut config: Config, drivers: Drivers, reread: Reread) -> Result<(), RunError> {
     actix::System::new().block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
         let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+        let mut hup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+        // Nobody hears these: they are passed over, in place of ending the process.
+        let _usr1 = signal(SignalKind::user_defined1()).map_err(RunError::Signals)?;
+        let _usr2 = signal(SignalKind::user_defined2()).map_err(RunError::Signals)?;
         let key = match &config.vault.key_file {
             Some(file) => SealingKey::from_file(file),
             None => SealingKey::from_credentials(CREDENTIAL),
@@ -52,12 +60,15 @@ pub fn run(config: Config, drivers: Drivers) -> Result<(), RunError> {
         actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
         let server = claim.serve(engine.terminal()).await;
         actix::spawn(systemd::watchdog(engine.pulse()));
-        systemd::ready();
+        systemd::ready("ready");
         tracing::info!("ready");
-        let ended = tokio::select! {
-            _ = term.recv() => Ok(()),
-            _ = int.recv() => Ok(()),
-            error = engine.failed() => Err(error.into()),
+        let ended = loop {
+            tokio::select! {
+                _ = term.recv() => break Ok(()),
+                _ = int.recv() => break Ok(()),
+                error = engine.failed() => break Err(error.into()),
+                _ = hup.recv() => reload(&reread, &mut config, &engine, &server).await,
+            }
         };
         systemd::stopping();
         tracing::info!("shutting down");

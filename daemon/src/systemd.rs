@@ -3,14 +3,22 @@ use payterm_engine::Pulse;
 use sd_notify::NotifyState;
 use std::time::Duration;
 
-pub fn ready() {
-    tell(NotifyState::Ready);
+/// Tells that calls are taken; `status` is for people (`systemctl status`).
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&status.replace('\n', " "))]);
+}
+/// Tells that the configuration is read anew; [`ready`] follows. systemd 253 asks for the time, 252 passes it
+/// over.
+pub fn reloading() {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now().ok());
+    tell(&states);
 }
 pub fn stopping() {
-    tell(NotifyState::Stopping);
+    tell(&[NotifyState::Stopping]);
 }
-fn tell(state: NotifyState) {
-    if let Err(e) = sd_notify::notify(&[state]) {
+fn tell(states: &[NotifyState]) {
+    if let Err(e) = sd_notify::notify(states) {
         tracing::warn!("systemd could not be told: {e}");
     }
 }
@@ -21,7 +29,7 @@ pub async fn watchdog(terminal: Pulse) {
     loop {
         tokio::time::sleep(every / 2).await;
         if terminal.beats(Duration::max(every / 4, Duration::from_millis(100))).await {
-            tell(NotifyState::Watchdog);
+            tell(&[NotifyState::Watchdog]);
         }
     }
 }

@@ -34,11 +34,14 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// State that all connections share.
 pub(crate) struct Face {
     pub terminal: Arc<dyn Terminal>,
-    pub callers: Vec<CallerConfig>,
+    callers: Mutex<Callers>,
     /// The last transactions, oldest first: what the object manager shows.
     pub window: Mutex<VecDeque<RequestKey>>,
     pub links: Mutex<Vec<Arc<Link>>>,
 }
+
+/// Rows `[[bus.caller]]`, as the callers that they describe.
+pub(crate) type Callers = Arc<[Arc<Caller>]>;
 
 pub(crate) struct Link {
     pub face: Arc<Face>,
@@ -56,6 +59,19 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Face {
+    pub fn new(terminal: Arc<dyn Terminal>, callers: &[CallerConfig], window: VecDeque<RequestKey>) -> Self {
+        let face =
+            Self { terminal, callers: Mutex::default(), window: window.into(), links: Mutex::default() };
+        face.set_callers(callers);
+        face
+    }
+    /// From the next call and the next signal on these rows decide.
+    pub fn set_callers(&self, rows: &[CallerConfig]) {
+        *lock(&self.callers) = rows.iter().map(|row| Arc::new(Caller::of(row))).collect();
+    }
+    pub fn callers(&self) -> Callers {
+        lock(&self.callers).clone()
+    }
     /// Tells whether somebody who started this request is still there.
     fn held(&self, key: &RequestKey) -> bool {
         lock(&self.links).iter().any(|l| l.peers().iter().any(|p| p.has_started(key)))
@@ -274,7 +290,7 @@ impl Link {
         let unknown = |cause: &dyn std::fmt::Display| Fault::NotAllowed {
             rule: format!("the caller's uid is not known: {cause}"),
         };
-        peer.caller(&self.face.callers, || async {
+        peer.caller(&self.face.callers(), || async {
             let Some(name) = &peer.name else {
                 let creds = self.conn.peer_creds().await.map_err(|e| unknown(&e))?;
                 return creds.unix_user_id().ok_or_else(|| unknown(&"the socket does not tell"));

@@ -1,5 +1,6 @@
 //! Callers: one [`Peer`] a unique bus name, or a peer-to-peer connection.
-use payterm_schema::{Caller, Fault, RequestKey, config::CallerConfig};
+use crate::link::Callers;
+use payterm_schema::{Caller, Fault, RequestKey};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
@@ -15,8 +16,8 @@ const STARTED: usize = 8;
 pub(crate) struct Peer {
     /// Unique name on a bus; none on a peer-to-peer socket.
     pub name: Option<String>,
-    /// The uid found out, once, mapped to an app or not.
-    caller: OnceCell<Option<Arc<Caller>>>,
+    /// Found out once.
+    uid: OnceCell<u32>,
     started: Mutex<Vec<RequestKey>>,
     gone: watch::Sender<bool>,
     follows: AtomicBool,
@@ -31,7 +32,7 @@ impl Peer {
     pub fn new(name: Option<String>) -> Arc<Self> {
         Arc::new(Self {
             name,
-            caller: OnceCell::new(),
+            uid: OnceCell::new(),
             started: Mutex::default(),
             gone: watch::Sender::new(false),
             follows: AtomicBool::new(false),
@@ -44,25 +45,19 @@ impl Peer {
     /// The caller, by its uid; `uid` is asked once. A uid without a row in the configuration is refused.
     pub async fn caller<F: Future<Output = Result<u32, Fault>>>(
         &self,
-        callers: &[CallerConfig],
+        callers: &Callers,
         uid: impl FnOnce() -> F,
     ) -> Result<Arc<Caller>, Fault> {
-        let known = self
-            .caller
-            .get_or_try_init(|| async {
-                uid()
-                    .await
-                    .map(|uid| callers.iter().find(|row| row.uid == uid).map(|row| Arc::new(Caller::of(row))))
-            })
-            .await?;
-        known.clone().ok_or_else(|| Fault::NotAllowed {
+        let uid = *self.uid.get_or_try_init(uid).await?;
+        callers.iter().find(|c| c.uid == uid).cloned().ok_or_else(|| Fault::NotAllowed {
             rule: "this user is not a [[bus.caller]] of the configuration".into(),
         })
     }
     /// The caller when it is known already and has asked for signals.
-    pub fn follower(&self) -> Option<&Arc<Caller>> {
+    pub fn follower<'c>(&self, callers: &'c Callers) -> Option<&'c Arc<Caller>> {
         if self.follows.load(Ordering::Relaxed) && !self.is_gone() {
-            self.caller.get()?.as_ref()
+            let uid = self.uid.get()?;
+            callers.iter().find(|c| c.uid == *uid)
         } else {
             None
         }

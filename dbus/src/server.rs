@@ -8,7 +8,7 @@ use crate::{
 };
 use payterm_schema::{
     Caller, Terminal,
-    config::{BusConfig, BusKind},
+    config::{BusConfig, BusKind, CallerConfig},
     terminal::Filter,
 };
 use std::{
@@ -16,7 +16,7 @@ use std::{
     io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -103,12 +103,7 @@ impl Claim {
             Vec::new()
         });
         let window: VecDeque<_> = last.into_iter().rev().map(|o| o.key).collect();
-        let face = Arc::new(Face {
-            terminal,
-            callers: self.config.callers,
-            window: Mutex::new(window),
-            links: Mutex::default(),
-        });
+        let face = Arc::new(Face::new(terminal, &self.config.callers, window));
         let mut server = Server { face: Arc::clone(&face), tasks: Vec::new(), bus: None, socket: None };
         server.tasks.push(tokio::spawn(signals::pump(Arc::clone(&face), notices)));
         if let Some((listener, place)) = self.socket {
@@ -206,7 +201,7 @@ async fn accept(face: Arc<Face>, listener: UnixListener) {
 }
 
 async fn peer(face: Arc<Face>, stream: UnixStream) {
-    let known = stream.peer_cred().is_ok_and(|c| face.callers.iter().any(|row| row.uid == c.uid()));
+    let known = stream.peer_cred().is_ok_and(|c| face.callers().iter().any(|row| row.uid == c.uid()));
     let Ok((stream, socket)) = stream.into_std().and_then(|s| s.try_clone().map(|c| (s, c))) else { return };
     let built = Builder::unix_stream(stream).server(Guid::generate()).p2p().build_message_stream();
     let stream = match tokio::time::timeout(HANDSHAKE, built).await {
@@ -233,6 +228,11 @@ impl Server {
             Some(conn) => conn.closed().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Rows `[[bus.caller]]` that decide from now on, for those who are connected too.
+    pub fn set_callers(&self, rows: &[CallerConfig]) {
+        self.face.set_callers(rows);
     }
 
     /// Closes all connections, gives the name up and removes the socket. Calls under way are not answered:

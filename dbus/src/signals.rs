@@ -194,10 +194,10 @@ impl Face {
     /// Makes the signals of each audience once and sends them to its connections.
     fn send_each(&self, mut make: impl FnMut(&Audience, &Caller) -> Vec<Told>) {
         let mut made: BTreeMap<Audience, Vec<Told>> = BTreeMap::new();
-        let links = lock(&self.links).clone();
+        let (links, callers) = (lock(&self.links).clone(), self.callers());
         for link in links {
             for peer in link.peers() {
-                let Some(caller) = peer.follower() else { continue };
+                let Some(caller) = peer.follower(&callers) else { continue };
                 let audience = (!caller.manager).then(|| caller.app.clone());
                 let all = match made.get(&audience) {
                     Some(all) => all,

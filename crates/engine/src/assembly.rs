@@ -11,7 +11,7 @@ use crate::{
     profiles,
     recent::Recent,
     selftest::{self, Examiner},
-    spooler::{Papers, Spooler},
+    spooler::{self, Papers, Spooler},
     supervise::{self, Child, Tasks},
     terminal::{FromDevice, FromHost, Info, Services, TerminalActor},
     terminal_service::TerminalService,
@@ -30,11 +30,11 @@ use payterm_schema::{
     terminal::TerminalInfo,
     time::Millis,
 };
-use payterm_texts::{ScreenContext, TemplateFault, Templates};
+use payterm_texts::ScreenContext;
 use payterm_vault::{SealingKey, Vault};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::sync::{Notify, broadcast, watch};
@@ -51,14 +51,15 @@ const LINES: usize = 8;
 /// Parts that go on through all incarnations: the journal with its lock, the vault, the clock, and what
 /// others listen to.
 pub struct Kept {
-    /// The configuration as it is in the file, without the accounts that were granted.
-    config: Config,
+    /// The configuration as it is in the file, with what was taken of it since the start, and without the
+    /// accounts that were granted.
+    pub config: Mutex<Config>,
     drivers: Drivers,
     log_lines: Option<fn() -> Vec<String>>,
     mishaps: Mishaps,
     vault: Arc<Vault>,
     pub store: Store,
-    tms: Option<Arc<Tms>>,
+    pub tms: Option<Arc<Tms>>,
     clock: Arc<Clock>,
     pub bench: VirtualBench,
     pub notices: broadcast::Sender<Notice>,
@@ -104,18 +105,22 @@ impl Kept {
             info: watch::Sender::new(Info { up: false, shown }),
             inhibits: watch::Sender::default(),
             renew: Arc::default(),
-            config,
+            config: Mutex::new(config),
         };
         Ok((kept, loaded))
+    }
+
+    pub fn config(&self) -> Config {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The configuration with the accounts that the journal holds.
     fn with_accounts(&self, loaded: &Loaded) -> Result<Config, EngineError> {
         let config = match State::onboarding_in(loaded.snapshot.as_deref(), &loaded.tail)? {
             Some(Onboarding { draft, parameters: Some(granted), .. }) => {
-                with_granted(&self.config, &draft, &granted)
+                with_granted(&self.config(), &draft, &granted)
             }
-            Some(_) | None => self.config.clone(),
+            Some(_) | None => self.config(),
         };
         config.check().and_then(|()| self.drivers.check(&config)).map_err(EngineError::Granted)?;
         Ok(config)
@@ -163,13 +168,14 @@ impl Frame<'_> {
     fn start(&self, loaded: Loaded) -> Result<Arc<TerminalService>, EngineError> {
         let (kept, config) = (self.kept, &self.config);
         // The last that can fail, and before anything runs.
-        let lines = config.accounts.iter().map(|a| self.line(a)).collect::<Result<Vec<_>, _>>()?;
+        let line = |a| self.line(a).map(Arc::new);
+        let lines = config.accounts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
             );
         }
-        let (templates, template_faults) = self.templates();
+        let templates = self.templates();
         let around = self.surroundings();
         let vault = kept.vault.clone();
         let env = Env {
@@ -191,7 +197,7 @@ impl Frame<'_> {
             registry: self.registry.clone(),
             desired: around.desired,
             devices: devices.clone(),
-            links: lines.into_iter().map(|line| self.link(line)).collect(),
+            links: lines.iter().map(|line| self.link(line.clone())).collect(),
             spooler: self.spooler(&papers, &devices),
             notices: kept.notices.clone(),
             recent: kept.recent.clone(),
@@ -211,7 +217,7 @@ impl Frame<'_> {
             spoken: self.spoken.clone(),
             examiner: self.examiner(&devices),
             papers,
-            template_faults,
+            lines,
             notices: kept.notices.clone(),
             recent: kept.recent.clone(),
             registry: self.registry.clone(),
@@ -229,12 +235,12 @@ impl Frame<'_> {
         }))
     }
 
-    fn templates(&self) -> (Templates, Vec<TemplateFault>) {
-        let (templates, faults) = crate::templates::load(self.config.paper.templates.as_deref());
-        for fault in &faults {
+    fn templates(&self) -> spooler::Loaded {
+        let templates = crate::templates::load(self.config.paper.templates.as_deref());
+        for fault in &templates.1 {
             tracing::warn!(%fault, "a template is not used: the built-in one serves");
         }
-        (templates, faults)
+        templates
     }
 
     fn line(&self, account: &AccountConfig) -> Result<Line, EngineError> {
@@ -243,11 +249,12 @@ impl Frame<'_> {
             Arc::new(move |tag, event| drop(tokio::spawn(terminal.ask(FromHost { tag, event }))));
         let connector = |t| hostlink::connector(t, &account.address);
         let tls = account.tls.as_ref().map(connector).transpose();
+        let tls = tls.map_err(|cause| EngineError::Tls { account: account.id.clone(), cause })?;
         Ok(Line {
             profile: self.profiles[&account.id].clone(),
             station: station(account, self.test),
             serial: format!("payterm-{}", account.tid),
-            tls: tls.map_err(|cause| EngineError::Tls { account: account.id.clone(), cause })?,
+            tls: Mutex::new(tls),
             vault: kept.vault.clone(),
             store: kept.store.clone(),
             clock: kept.clock.clone(),
@@ -260,8 +267,8 @@ impl Frame<'_> {
         })
     }
 
-    fn link(&self, line: Line) -> (AccountId, Child<HostLink>) {
-        let (account, line, child) = (line.config.id.clone(), Arc::new(line), Child::default());
+    fn link(&self, line: Arc<Line>) -> (AccountId, Child<HostLink>) {
+        let (account, child) = (line.config.id.clone(), Child::default());
         let make = move |life| HostLink { life, line: line.clone() }.start();
         supervise::keep(&self.tasks, format!("host link {account}"), child.clone(), make, || ());
         (account, child)

@@ -58,10 +58,10 @@ pub struct Options {
 /// A running terminal inside an actix system. Once it was activated it builds itself anew with its accounts,
 /// behind the same [`Engine::terminal`].
 pub struct Engine {
-    kept: Arc<Kept>,
-    door: Arc<FrontDoor>,
-    /// Held by a renewal or a shutdown: one at a time.
-    turn: Arc<Mutex<()>>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) door: Arc<FrontDoor>,
+    /// Held by a renewal, a reload or a shutdown: one at a time.
+    pub(crate) turn: Arc<Mutex<()>>,
     renewing: AbortHandle,
     failed: oneshot::Receiver<EngineError>,
 }

@@ -5,7 +5,7 @@
 mod session;
 mod tls;
 
-pub use tls::{TlsError, connector};
+pub use tls::{Tls, TlsError, connector};
 
 use crate::{
     clock::Clock,
@@ -28,13 +28,12 @@ use session::{Heard, Session};
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 use tokio::{sync::Mutex, time::timeout};
-use tokio_rustls::TlsConnector;
 use tracing::Instrument as _;
 
 /// Messages that may wait for the link. 64: a customer's and as many advices as a profile may allow.
@@ -56,7 +55,8 @@ pub struct Line {
     pub station: Station,
     /// Serial number of the terminal (F62 of a sign-in).
     pub serial: String,
-    pub tls: Option<(TlsConnector, rustls_pki_types::ServerName<'static>)>,
+    /// What the next connection is made with; none: no TLS.
+    pub tls: std::sync::Mutex<Option<Tls>>,
     pub vault: Arc<Vault>,
     pub store: Store,
     pub clock: Arc<Clock>,
@@ -139,6 +139,14 @@ fn not_awaited(handed: &AtomicBool) -> HostEvent {
 }
 
 impl Line {
+    /// The next connection is made with this; the kept one ends when nobody waits for an answer on it.
+    pub fn set_tls(self: &Arc<Self>, tls: Tls) {
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+        let line = self.clone();
+        // One that is being made now is still made with the old one: it is waited for.
+        self.tasks.spawn(async move { drop(line.kept.lock().await.take()) });
+    }
+
     async fn transmit(
         self: Arc<Self>,
         message: HostMessage,
@@ -342,10 +350,11 @@ impl Line {
             mac: self.vault.account_mac(self.config.id.as_str()),
             late: self.late.clone(),
         };
-        match &self.tls {
+        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match tls {
             None => Ok(Session::start(tcp, false, reader)),
             Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), tcp).await.map_err(|e| format!("TLS: {e}"))?;
+                let stream = connector.connect(name, tcp).await.map_err(|e| format!("TLS: {e}"))?;
                 Ok(Session::start(stream, true, reader))
             }
         }

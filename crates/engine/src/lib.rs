@@ -18,6 +18,7 @@ mod maintenance;
 pub mod mishap;
 pub mod profiles;
 mod recent;
+mod reload;
 mod selftest;
 mod sparing;
 pub mod spooler;
@@ -29,3 +30,4 @@ mod terminal_service;
 pub mod tms;
 
 pub use engine::{Engine, EngineError, Opened, Options, Pulse};
+pub use reload::{ReloadError, taken};

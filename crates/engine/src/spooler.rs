@@ -14,8 +14,11 @@ use payterm_schema::{
     config::Config,
     paper::{PaperJob, PrintResult},
 };
-use payterm_texts::{SlipContext, Templates, columns_of, slip};
-use std::{collections::BTreeMap, sync::Arc};
+use payterm_texts::{SlipContext, TemplateFault, Templates, columns_of, slip};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Jobs that may wait. 16: the machine has one at the printer.
 const MAILBOX: usize = 16;
@@ -24,17 +27,28 @@ const MAILBOX: usize = 16;
 pub struct Papers {
     config: Arc<Config>,
     acquirers: BTreeMap<AccountId, Arc<Profile>>,
-    templates: Templates,
+    templates: Mutex<Arc<Loaded>>,
     spoken: Spoken,
 }
+
+/// Templates that serve, and what is wrong with those that do not.
+pub type Loaded = (Templates, Vec<TemplateFault>);
+
 impl Papers {
     pub fn new(
         config: Arc<Config>,
         acquirers: BTreeMap<AccountId, Arc<Profile>>,
-        templates: Templates,
+        templates: Loaded,
         spoken: Spoken,
     ) -> Self {
-        Self { config, acquirers, templates, spoken }
+        Self { config, acquirers, templates: Mutex::new(Arc::new(templates)), spoken }
+    }
+    /// The next paper is made with these.
+    pub fn set_templates(&self, templates: Loaded) {
+        *self.templates.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(templates);
+    }
+    pub fn templates(&self) -> Arc<Loaded> {
+        self.templates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
@@ -49,7 +63,7 @@ impl Papers {
             duplicate,
             acquirer_name: acquirer.map(|p| p.title.clone()).unwrap_or_default(),
         };
-        slip(job, &context, &self.templates)
+        slip(job, &context, &self.templates().0)
     }
     /// The paper as plain text, 58 mm wide.
     pub fn text(&self, job: &PaperJob, duplicate: bool) -> String {

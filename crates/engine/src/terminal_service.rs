@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     device::{Devices, Registry},
     front_door::{heard, restarting},
+    hostlink::Line,
     language::Spoken,
     look_turns::LookTurns,
     recent::Recent,
@@ -58,8 +59,8 @@ pub struct TerminalService {
     pub spoken: Spoken,
     pub examiner: Arc<Examiner>,
     pub papers: Arc<Papers>,
-    /// Templates that are not used, and why; shown as the printer's health.
-    pub template_faults: Vec<payterm_texts::TemplateFault>,
+    /// The line to each account's host.
+    pub lines: Vec<Arc<Line>>,
     pub notices: broadcast::Sender<Notice>,
     pub recent: Recent,
     pub registry: Registry,
@@ -223,8 +224,9 @@ impl Terminal for TerminalService {
     fn devices(&self) -> Reply<'_, Vec<Device>> {
         boxed(async {
             let mut all = self.registry.all();
+            // A template that is not used is the printer's health.
             if let (Some(fault), Some(printer)) =
-                (self.template_faults.first(), all.iter_mut().find(|d| d.kind == DeviceKind::Printer))
+                (self.papers.templates().1.first(), all.iter_mut().find(|d| d.kind == DeviceKind::Printer))
             {
                 printer.health =
                     [printer.health.as_str(), &format!("template {fault}")].join(" ").trim().into();

@@ -6,7 +6,7 @@
 //! a grant that does not hold in every part, nothing is taken.
 use crate::{
     granted::with_granted,
-    hostlink::{self, TlsError},
+    hostlink::{self, Tls, TlsError},
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
@@ -24,11 +24,15 @@ use payterm_schema::{
     },
 };
 use payterm_vault::{SignatureVerifier, TerminalKey, Vault, VaultError, WrappedTmk};
-use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, pem::PemObject};
+use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
 use serde::de::DeserializeOwned;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::{TlsConnector, rustls};
+use tokio_rustls::rustls;
 
 /// Greatest answer: 2 lists of 2,000 BINs, 8 accounts with 64 fee rows, in JSON within JSON.
 const MAX_ANSWER: usize = 512 * 1024;
@@ -66,13 +70,31 @@ impl From<Trouble> for Fault {
 pub struct Tms {
     address: (String, u16),
     timeout: Duration,
-    tls: TlsConnector,
-    name: ServerName<'static>,
-    signing: SignatureVerifier,
+    believed: Mutex<Arc<Believed>>,
     vault: Arc<Vault>,
     /// The configuration as it is in the file: its accounts are not the acquirer's to change.
     config: Config,
     drivers: Drivers,
+}
+
+/// Whom the terminal management is known by, read from the files of `[tms]`.
+pub struct Believed {
+    tls: Tls,
+    signing: SignatureVerifier,
+}
+
+impl Believed {
+    pub fn read(tms: &TmsConfig) -> Result<Self, TmsError> {
+        let (host, port) = tms.authority().ok_or(TmsError::Url)?;
+        let pinned =
+            TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
+        let tls = hostlink::connector(&pinned, &format!("{host}:{port}"))?;
+        let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key)
+            .map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
+        let signing =
+            SignatureVerifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
+        Ok(Self { tls, signing })
+    }
 }
 
 impl Tms {
@@ -83,24 +105,24 @@ impl Tms {
         vault: Arc<Vault>,
     ) -> Result<Self, TmsError> {
         let (host, port) = tms.authority().ok_or(TmsError::Url)?;
-        let pinned =
-            TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
-        let (tls, name) = hostlink::connector(&pinned, &format!("{host}:{port}"))?;
-        let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key)
-            .map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
-        let signing =
-            SignatureVerifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
+        let believed = Mutex::new(Arc::new(Believed::read(tms)?));
         let timeout = Duration::from_millis(u64::from(tms.timeout_ms));
         Ok(Self {
             address: (host.to_owned(), port),
             timeout,
-            tls,
-            name,
-            signing,
+            believed,
             vault,
             config: config.clone(),
             drivers,
         })
+    }
+
+    /// The next question is asked of whom this is.
+    pub fn set_believed(&self, believed: Believed) {
+        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(believed);
+    }
+    fn believed(&self) -> Arc<Believed> {
+        self.believed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The acquirer's offer, and the words as they were signed.
@@ -225,13 +247,14 @@ impl Tms {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(T, Signed), Trouble> {
-        let body = timeout(self.timeout, self.exchange(method, path, body))
+        let believed = self.believed();
+        let body = timeout(self.timeout, self.exchange(&believed.tls, method, path, body))
             .await
             .map_err(|_| trouble(Problem::Unreachable, "no answer in time"))??;
         let signed: Signed = serde_json::from_slice(&body).map_err(|e| trouble(Problem::Malformed, e))?;
         let signature = hex::decode(&signed.signature)
             .map_err(|_| trouble(Problem::Malformed, "signature: hex digits"))?;
-        if !self.signing.good(signed.text.as_bytes(), &signature) {
+        if !believed.signing.good(signed.text.as_bytes(), &signature) {
             return Err(trouble(
                 Problem::Signature,
                 "the answer is not signed by the key of tms.signing_key",
@@ -241,11 +264,17 @@ impl Tms {
         Ok((value, signed))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, Trouble> {
+    async fn exchange(
+        &self,
+        (tls, name): &Tls,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, Trouble> {
         let unreachable = |e: &dyn std::error::Error| trouble(Problem::Unreachable, with_causes(e));
         let (host, port) = &self.address;
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?;
-        let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(|e| {
+        let tls = tls.connect(name.clone(), tcp).await.map_err(|e| {
             let certificate = e
                 .get_ref()
                 .and_then(|c| c.downcast_ref::<rustls::Error>())

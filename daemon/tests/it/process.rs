@@ -3,8 +3,8 @@ use payterm_daemon::config;
 use payterm_dbus::{Address, Client};
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
-    Caller, Outcome, Request, RequestKey, Status, Terminal,
-    config::{BusKind, Config, Language},
+    Caller, Fault, Outcome, Request, RequestKey, Status, Terminal,
+    config::{BusKind, Config, Language, TlsConfig},
     request::RequestWire,
 };
 use payterm_simulator::{Acquirer, Mishap, World};
@@ -48,6 +48,36 @@ impl Running {
             }
             assert!(Instant::now() < by, "paytermd does not end");
             std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// What hears the daemon in systemd's place.
+struct Systemd(UnixDatagram, PathBuf);
+impl Systemd {
+    fn new(dir: &Path) -> Self {
+        let path = dir.join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        Self(socket, path)
+    }
+    fn hears<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("NOTIFY_SOCKET", &self.1)
+    }
+    fn told(&self) -> String {
+        let mut b = [0; 1024];
+        let n = self.0.recv(&mut b).unwrap();
+        String::from_utf8_lossy(&b[..n]).into_owned()
+    }
+    /// The first message with `part`.
+    fn is_told(&self, part: &str) -> String {
+        let by = Instant::now() + SOON;
+        loop {
+            let told = self.told();
+            if told.contains(part) {
+                return told;
+            }
+            assert!(Instant::now() < by, "{part} is not told");
         }
     }
 }
@@ -96,8 +126,11 @@ struct Rig {
 }
 impl Rig {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(payterm_simulator::Options::fast(), change)
+    }
+    fn with(options: payterm_simulator::Options, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
+        let acquirer = Acquirer::start(World::demo().unwrap(), options).unwrap();
         let mut config = payterm_engine::demo::config(rustix::process::getuid().as_raw());
         config.store.dir = dir.path().join("state");
         config.terminal.language = Language::En;
@@ -113,6 +146,16 @@ impl Rig {
     }
     fn path(&self) -> &Path {
         self.dir.path()
+    }
+    fn config_file(&self) -> PathBuf {
+        self.path().join("payterm.toml")
+    }
+    /// Changes the file, not the running daemon.
+    fn edit(&self, change: impl FnOnce(&mut Config)) {
+        let mut config: Config =
+            toml::from_str(&std::fs::read_to_string(self.config_file()).unwrap()).unwrap();
+        change(&mut config);
+        std::fs::write(self.config_file(), toml::to_string(&config).unwrap()).unwrap();
     }
     fn command(&self) -> Command {
         let mut c = Command::new(PAYTERMD);
@@ -170,8 +213,11 @@ fn the_command_line_names_what_is_wrong() {
     let file = dir.path().join("p.toml");
     let path = file.to_str().unwrap();
     std::fs::write(&file, "[terminal]\nshop = \"x\"\ncolour = \"red\"\n").unwrap();
-    let o = paytermd(&["--check-config", "--config", path]);
-    assert!(!o.status.success() && stderr(&o).contains("line 3: unknown field `colour`"), "{}", stderr(&o));
+    for args in [&["--check-config", "--config", path][..], &["--config", path]] {
+        let o = paytermd(args);
+        assert_eq!(o.status.code(), Some(78), "no restart mends it");
+        assert!(stderr(&o).contains("line 3: unknown field `colour`"), "{}", stderr(&o));
+    }
     std::fs::write(&file, "[terminal]\nshop = \"x\"\n").unwrap();
     let o = paytermd(&["--check-config", "--config", path]);
     assert!(o.status.success() && o.stdout == b"ok\n");
@@ -283,24 +329,14 @@ fn its_memory_is_not_dumped() {
 #[test]
 fn it_tells_systemd_and_leaves_in_order() {
     let rig = Rig::new(|_| ());
-    let path = rig.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
-    let hear = || {
-        let mut b = [0; 256];
-        let n = socket.recv(&mut b).unwrap();
-        String::from_utf8_lossy(&b[..n]).into_owned()
-    };
+    let systemd = Systemd::new(rig.path());
     let mut daemon =
-        Running(rig.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").spawn().unwrap());
-    assert!(hear().contains("READY=1"));
-    assert!(hear().contains("WATCHDOG=1"));
-    assert!(hear().contains("WATCHDOG=1"));
+        Running(systemd.hears(&mut rig.command()).env("WATCHDOG_USEC", "400000").spawn().unwrap());
+    assert!(systemd.told().contains("READY=1"));
+    assert!(systemd.told().contains("WATCHDOG=1"));
+    assert!(systemd.told().contains("WATCHDOG=1"));
     daemon.signal("-TERM");
-    let by = Instant::now() + SOON;
-    while !hear().contains("STOPPING=1") {
-        assert!(Instant::now() < by);
-    }
+    systemd.is_told("STOPPING=1");
     assert!(daemon.ended().success());
     assert!(!rig.path().join("peer").exists(), "its socket is gone");
 }
@@ -309,12 +345,126 @@ fn it_tells_systemd_and_leaves_in_order() {
 fn a_second_daemon_on_the_directory_is_refused() {
     let rig = Rig::new(|_| ());
     let _first = rig.start();
-    let file = rig.path().join("payterm.toml");
-    let mut config: Config = toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    config.bus.peer_socket = None;
-    std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+    rig.edit(|c| c.bus.peer_socket = None);
     let o = rig.command().stderr(Stdio::piped()).output().unwrap();
     assert!(!o.status.success() && stderr(&o).contains("StateInUse"), "{}", stderr(&o));
+}
+
+/// Under a customer who is asked for the card: SIGHUP takes what it can and names the rest, SIGUSR1 and
+/// SIGUSR2 are passed over; of a file with one error nothing is taken.
+#[test]
+fn a_changed_configuration_is_taken_under_a_payment() {
+    let rig = Rig::new(|_| ());
+    let (systemd, log) = (Systemd::new(rig.path()), rig.path().join("log"));
+    let file = std::fs::File::create(&log).unwrap();
+    let mut daemon = Running(systemd.hears(&mut rig.command()).stderr(file).spawn().unwrap());
+    systemd.is_told("READY=1");
+    let client = rig.connect();
+    let reloaded = || {
+        daemon.signal("-HUP");
+        let told = systemd.is_told("RELOADING=1");
+        assert!(told.contains("MONOTONIC_USEC="), "{told}");
+        systemd.is_told("READY=1")
+    };
+    let language = || rig.runtime.block_on(client.info()).unwrap().language.clone();
+    let wire = |id: &str| RequestWire {
+        id: id.into(),
+        kind: "sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
+    let start =
+        |id| rig.runtime.block_on(client.start(&caller(), Request::try_from(wire(id)).unwrap())).unwrap();
+    assert!(reloaded().contains("STATUS=ready\n"), "nothing has changed");
+    let key = start("a");
+    rig.virtuals().wait_screen("Please swipe", SOON).unwrap();
+    rig.edit(|c| {
+        c.terminal.language = Language::ZhCn;
+        c.log.level = "debug".into();
+        c.bus.callers[0].app = "till2".into();
+        c.terminal.shop = "another".into();
+        c.accounts[0].reply_timeout_ms = 9_000;
+    });
+    daemon.signal("-USR1");
+    daemon.signal("-USR2");
+    let told = reloaded();
+    assert!(told.contains("needs a restart: account[0].reply_timeout_ms, terminal.shop\n"), "{told}");
+    assert_eq!(language(), "zh-CN");
+    rig.virtuals().wait_screen("请刷卡", SOON).unwrap();
+    rig.virtuals().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+    rig.virtuals().pin("123456", When::Within(SOON)).unwrap();
+    assert_eq!(rig.end(&client, &key).status, Status::Approved);
+    let key = start("b");
+    assert_eq!(key.app, "till2", "the caller is connected as before");
+    rig.runtime.block_on(client.cancel(&caller(), &key)).unwrap();
+    assert!(std::fs::read_to_string(&log).unwrap().contains(" DEBUG "));
+    let templates = rig.path().join("templates");
+    std::fs::create_dir(&templates).unwrap();
+    std::fs::write(templates.join("payment.jinja"), "{{ no_such }}").unwrap();
+    let wrong: [(&dyn Fn(&mut Config), &str); 4] = [
+        (&|c| c.paper.templates = Some(templates.clone()), "payment.jinja"),
+        (&|c| c.log.level = "a=b=c".into(), "log.level"),
+        (&|c| c.terminal.operator = "x".into(), "terminal.operator"),
+        (&|c| c.accounts[0].profile = "none".into(), "account[0].profile"),
+    ];
+    let good = std::fs::read_to_string(rig.config_file()).unwrap();
+    for (change, why) in wrong {
+        std::fs::write(rig.config_file(), &good).unwrap();
+        rig.edit(|c| {
+            c.terminal.language = Language::En;
+            c.bus.callers.clear();
+            change(c);
+        });
+        let told = reloaded();
+        assert!(told.contains("is refused") && told.contains(why), "{told}");
+        assert_eq!(language(), "zh-CN");
+        assert_eq!(rig.runtime.block_on(client.recall(&caller(), &key)).unwrap().outcome.key, key);
+    }
+    std::fs::write(rig.config_file(), &good).unwrap();
+    rig.edit(|c| c.bus.callers.clear());
+    reloaded();
+    let refused = rig.runtime.block_on(client.recall(&caller(), &key));
+    assert!(matches!(refused, Err(Fault::NotAllowed { .. })), "{refused:?}");
+    daemon.signal("-TERM");
+    assert!(daemon.ended().success());
+}
+
+/// A CA file with other contents: the kept line was made with the old ones.
+#[test]
+fn certificates_are_read_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["acquirer.test".into()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["acquirer.test".into()]).unwrap();
+    let put = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (ca, key) = (put("ca.pem", made.cert.pem()), put("key.pem", made.signing_key.serialize_pem()));
+    let tls = Some((ca.clone(), key));
+    let options = payterm_simulator::Options { tls, ..payterm_simulator::Options::fast() };
+    let pinned = put("pinned.pem", made.cert.pem());
+    let rig = Rig::with(options, |c| {
+        let server_name = Some("acquirer.test".into());
+        c.accounts[0].tls = Some(TlsConfig { ca: pinned.clone(), server_name, cert: None, key: None });
+        c.accounts[0].persistent = true;
+    });
+    let systemd = Systemd::new(rig.path());
+    let daemon = Running(systemd.hears(&mut rig.command()).spawn().unwrap());
+    systemd.is_told("READY=1");
+    let client = rig.connect();
+    let sale = |id: &str| rig.end(&client, &rig.begin(&client, id)).status;
+    assert_eq!(sale("first"), Status::Approved);
+    put("pinned.pem", other.cert.pem());
+    assert_eq!(sale("second"), Status::Approved, "nobody was told");
+    daemon.signal("-HUP");
+    systemd.is_told("READY=1");
+    assert_eq!(sale("third"), Status::Failed);
+    put("pinned.pem", made.cert.pem());
+    daemon.signal("-HUP");
+    systemd.is_told("READY=1");
+    assert_eq!(sale("fourth"), Status::Approved);
 }
 
 /// What can refuse a start is tried before its first byte: a sign-in would make the living terminal's keys
@@ -336,8 +486,7 @@ fn a_second_start_by_mistake_sends_nothing() {
     let other = rig.path().join("other");
     std::fs::DirBuilder::new().mode(0o700).create(&other).unwrap();
     std::fs::copy(rig.path().join("state/vault.sealed"), other.join("vault.sealed")).unwrap();
-    let file = rig.path().join("payterm.toml");
-    let config: Config = toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let before = std::fs::read_to_string(rig.config_file()).unwrap();
     let seen = rig.acquirer.log().unwrap().len();
     type Change = fn(&Path, &mut Config);
     let mistakes: [(Change, &str); 4] = [
@@ -356,9 +505,8 @@ fn a_second_start_by_mistake_sends_nothing() {
         ),
     ];
     for (change, why) in mistakes {
-        let mut config = config.clone();
-        change(rig.path(), &mut config);
-        std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+        std::fs::write(rig.config_file(), &before).unwrap();
+        rig.edit(|c| change(rig.path(), c));
         let o = command().arg("--state").arg(&other).output().unwrap();
         assert!(!o.status.success() && stderr(&o).contains(why), "{}", stderr(&o));
         assert_eq!(rig.acquirer.log().unwrap().len(), seen, "{why}: something was sent");

@@ -21,9 +21,12 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
+/// Connector, and the name that the host's certificate must carry.
+pub type Tls = (TlsConnector, ServerName<'static>);
+
 /// The connector of an account and the name that the host's certificate must carry. `host` is the account's
 /// address.
-pub fn connector(config: &TlsConfig, address: &str) -> Result<(TlsConnector, ServerName<'static>), TlsError> {
+pub fn connector(config: &TlsConfig, address: &str) -> Result<Tls, TlsError> {
     let mut roots = RootCertStore::empty();
     for ca in certificates(&config.ca)? {
         roots.add(ca)?;

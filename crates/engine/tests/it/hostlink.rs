@@ -65,7 +65,7 @@ impl Rig {
                     test: true,
                 },
                 serial: "payterm-test".into(),
-                tls: self.tls.as_ref().map(|t| connector(t, &self.config.address).unwrap()),
+                tls: self.tls.as_ref().map(|t| connector(t, &self.config.address).unwrap()).into(),
                 vault: vault.clone(),
                 store,
                 clock: clock.clone(),
@@ -81,11 +81,15 @@ impl Rig {
                 &line.tasks.clone(),
                 "link".into(),
                 child.clone(),
-                move |life| HostLink { life, line: line.clone() }.start(),
+                {
+                    let line = line.clone();
+                    move |life| HostLink { life, line: line.clone() }.start()
+                },
                 || (),
             );
             tokio::task::yield_now().await;
-            test(Arc::new(Link { child, clock, vault, machine: Mutex::new(Some(Arc::default())) })).await;
+            test(Arc::new(Link { child, line, clock, vault, machine: Mutex::new(Some(Arc::default())) }))
+                .await;
         });
         Arc::try_unwrap(heard).map(|m| m.into_inner().unwrap()).unwrap_or_else(|m| m.lock().unwrap().clone())
     }
@@ -93,6 +97,7 @@ impl Rig {
 
 struct Link {
     child: Child<HostLink>,
+    line: Arc<Line>,
     clock: Arc<Clock>,
     vault: Arc<Vault>,
     /// Stands for the machine that wants its frames sent.
@@ -429,4 +434,36 @@ fn plain_tcp_goes_to_this_machine_only() {
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "0.0.0.0 is this machine, but not by its loopback");
     assert_eq!(why(format!("localhost:{port}"), None), "time-out");
+}
+
+/// A kept line ends when nobody waits on it; its exchange does not.
+#[test]
+fn other_certificates_are_for_the_next_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, cert, key) = identity(dir.path(), "good");
+    let (other_ca, ..) = identity(dir.path(), "other");
+    let (acquirer, address) =
+        acquirer(payterm_simulator::Options { tls: Some((cert, key)), ..payterm_simulator::Options::fast() });
+    let mut rig = Rig::new(address.clone());
+    let of = |ca| TlsConfig { ca, server_name: Some("acquirer.test".into()), cert: None, key: None };
+    let made = |ca| connector(&of(ca), &address).unwrap();
+    rig.tls = Some(of(ca.clone()));
+    rig.config.persistent = true;
+    let (good, other) = (made(ca), made(other_ca));
+    rig.run(|link| async move {
+        let replied = |event: &HostEvent| matches!(event, HostEvent::Reply { .. });
+        assert!(replied(&link.sign_in(1, 5_000).await));
+        acquirer.mishaps().next(Mishap::LateReply { ms: 500 }).unwrap();
+        let (slow, ()) = tokio::join!(link.sign_in(2, 5_000), async {
+            while acquirer.log().unwrap().len() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            link.line.set_tls(other);
+        });
+        assert!(replied(&slow), "{slow:?}");
+        let refused = link.sign_in(3, 5_000).await;
+        assert!(matches!(&refused, HostEvent::NotSent { why } if why.starts_with("TLS")), "{refused:?}");
+        link.line.set_tls(good);
+        assert!(replied(&link.sign_in(4, 5_000).await));
+    });
 }

@@ -1,0 +1,63 @@
+//! SIGHUP: the configuration is read anew while the terminal runs.
+use crate::{
+    config::{ConfigError, differences},
+    logging::{Level, LogError},
+    systemd,
+};
+use payterm_dbus::Server;
+use payterm_engine::{Engine, ReloadError, taken};
+use payterm_schema::config::Config;
+use std::sync::Arc;
+
+/// Reads and checks the configuration as at a start.
+pub type Reread = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Engine(#[from] ReloadError),
+    #[error("the file was not read: a thread ended")]
+    Unread,
+}
+
+/// Takes what can be taken of the configuration as it is in the file now; `running` is the one in use. One
+/// error, and nothing is taken.
+pub async fn reload(read: &Reread, running: &mut Config, engine: &Engine, server: &Server) {
+    systemd::reloading();
+    match take(read, running, engine, server).await {
+        Ok(left) if left.is_empty() => {
+            tracing::info!("the configuration was read anew and taken");
+            systemd::ready("ready");
+        }
+        Ok(left) => {
+            let keys = left.join(", ");
+            tracing::warn!(keys, "the configuration was read anew and taken, but for what needs a restart");
+            systemd::ready(&format!("ready; needs a restart: {keys}"));
+        }
+        Err(why) => {
+            tracing::warn!("nothing of the changed configuration is taken, the old one stays: {why}");
+            systemd::ready(&format!("ready; the changed configuration is refused: {why}"));
+        }
+    }
+}
+
+/// Answers the keys that have changed and were not taken.
+async fn take(
+    read: &Reread,
+    running: &mut Config,
+    engine: &Engine,
+    server: &Server,
+) -> Result<Vec<String>, Refused> {
+    let read = read.clone();
+    let new = tokio::task::spawn_blocking(move || read()).await.map_err(|_| Refused::Unread)??;
+    let level = Level::parse(&new.log.level)?;
+    engine.reload(&new).await?;
+    level.set();
+    server.set_callers(&new.bus.callers);
+    *running = taken(running, &new);
+    Ok(differences(running, &new))
+}
