@@ -168,7 +168,8 @@ fn span_of(text: &str, field: &str) -> Option<usize> {
     at
 }
 
-/// Keys by which two configurations differ: `account[0].address`; of a list that is longer or shorter, its own.
+/// Keys by which two configurations differ: `account[0].address`; of a list that is longer or shorter, its
+/// own.
 pub fn differences(a: &Config, b: &Config) -> Vec<String> {
     let mut all = Vec::new();
     let value = |c| serde_json::to_value(c).unwrap_or_default();
@@ -234,7 +235,7 @@ mod tests {
         assert_eq!(differences(&a, &a), Vec::<String>::new());
         assert_eq!(differences(&a, &b), ["account[0].address"]);
         assert_eq!(differences(&config(""), &b), ["account"]);
-        let c = config("[flow]\nconfirm_above = 5\n[terminal]\nshop = \"x\"\n");
+        let c = config("[flow]\nconfirm_above = \"5.00 CNY\"\n[terminal]\nshop = \"x\"\n");
         let mut all = differences(&config(""), &c);
         all.sort();
         assert_eq!(all, ["flow.confirm_above", "terminal.shop"]);
@@ -299,7 +300,7 @@ mod tests {
             (
                 &format!("{ACCOUNT}[account.offline]\nper_card = 20000\n"),
                 9,
-                "account[0].offline.per_card: invalid type: integer `20000`, expected a sum with its currency",
+                "account[0].offline.per_card: invalid type: integer `20000`, expected a sum with its",
             ),
             ("[flow]\ntip_percent = 1001\n", 2, "flow.tip_percent: 0 to 1000 percent"),
             ("[settlement]\nat = \"24:00\"\n", 2, "settlement.at: a time of day HH:MM"),

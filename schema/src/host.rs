@@ -237,8 +237,8 @@ pub struct HostMessage {
     pub log: Option<String>,
 }
 
-/// Event of a message. Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Reply` follows each message;
-/// `Late` may follow `NoReply`.
+/// Event of a message. Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Unusable`, `Reply` follows each
+/// message; `Late` may follow `NoReply` and `Unusable`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostEvent {
     /// No byte of the frame was handed to the socket.
@@ -248,9 +248,12 @@ pub enum HostEvent {
     Unbuildable { why: String },
     /// The frame or a part of it may have left, and no valid answer came.
     NoReply { why: String, trace: FrameTrace },
+    /// The frame left, and the answer to it cannot be read, or what decides in it is malformed: it says
+    /// nothing. `why` names the field and the rule that it breaks.
+    Unusable { why: String, trace: FrameTrace },
     /// A valid answer came in time.
     Reply { answer: Box<HostAnswer>, trace: FrameTrace },
-    /// A valid answer came after `NoReply` was told.
+    /// A valid answer came after `NoReply` or `Unusable` was told.
     Late { answer: Box<HostAnswer>, trace: FrameTrace },
 }
 

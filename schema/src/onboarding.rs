@@ -87,14 +87,9 @@ pub fn check_fees(at: &str, rows: &[FeeRow], currency: Currency) -> Result<(), F
         if r.basis_points > 10_000 {
             return bad(f("basis_points"), "0 to 10000");
         }
-        if let Some((key, _)) = [("min", r.min), ("max", r.max)]
-            .into_iter()
-            .find(|(_, sum)| sum.is_some_and(|sum| sum.currency() != currency))
-        {
-            return bad(f(key), "in the account's currency");
-        }
-        if r.min.zip(r.max).is_some_and(|(min, max)| max.minor() < min.minor()) {
-            return bad(f("max"), "not below min");
+        let ordered = r.min.zip(r.max).is_none_or(|(min, max)| min.minor() <= max.minor());
+        if !ordered || [r.min, r.max].into_iter().flatten().any(|sum| sum.currency() != currency) {
+            return bad(f("max"), "min and max are in the account's currency, max not below min");
         }
         if r.scheme
             .as_ref()
@@ -665,7 +660,7 @@ mod tests {
             ("basis_points", FeeRow { basis_points: 10_001, ..row.clone() }),
             ("max", FeeRow { min: sum("90.00 CNY"), ..row.clone() }),
             ("max", FeeRow { max: sum("80.00 USD"), ..row.clone() }),
-            ("min", FeeRow { min: sum("1 JPY"), ..row.clone() }),
+            ("max", FeeRow { min: sum("1 JPY"), ..row.clone() }),
             ("scheme", FeeRow { scheme: Some("cup".into()), ..row.clone() }),
             ("product", FeeRow { wallet: Some(Wallet::Alipay), scheme: None, ..row.clone() }),
             ("product", FeeRow { product: Product::Scan, ..row.clone() }),

@@ -120,6 +120,9 @@ pub struct Reason {
     /// Code: `host-51` for a host's F39, else a word of the terminal's own such as `cancelled-by-customer`.
     pub code: String,
     pub class: Class,
+    /// What exactly, where the code is not enough: a field of a message and the rule that it breaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Text in the terminal's language, filled in by the faces; empty in records.
     #[serde(default)]
     pub text: String,
@@ -130,7 +133,11 @@ pub struct Reason {
 impl Reason {
     /// Reason without its texts.
     pub fn new(code: impl Into<String>, class: Class) -> Self {
-        Self { code: code.into(), class, text: String::new(), next: String::new() }
+        Self { code: code.into(), class, detail: None, text: String::new(), next: String::new() }
+    }
+    /// Reason that names what exactly.
+    pub fn with(code: impl Into<String>, class: Class, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(code, class) }
     }
 }
 

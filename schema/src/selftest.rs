@@ -18,8 +18,8 @@ pub enum Verdict {
     Failed,
 }
 
-/// Code of the finding that an account's line is plain TCP and leaves this machine. It passes, and is told all
-/// the same.
+/// Code of the finding that an account's line is plain TCP and leaves this machine. It passes, and is told
+/// all the same.
 pub const LINE_PRIVATE: &str = "line-private";
 
 /// Finding of one test. Its texts are in `crates/texts` under `found-<code>` and `remedy-<code>`.

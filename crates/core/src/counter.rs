@@ -29,7 +29,7 @@ use payterm_schema::{
     device::Key,
     host::EntryMode,
     notice::{Owed, Phase},
-    outcome::Class,
+    outcome::{Class, Reason},
     secret::{PinBlock, PinEntry},
 };
 use stage::{Next, OnCancel, OnTimeout, Stage};
@@ -412,7 +412,7 @@ impl Counter {
         self.at(cx, |cx, s, _| {
             let own = cx.settling(account).is_some_and(|open| open.txn == s.txn);
             if own && matches!(s.stage, Stage::Settling { .. }) {
-                cx.end_unknown(account, "settlement-open", Class::E);
+                cx.end_unknown(account, Reason::new("settlement-open", Class::E));
             }
             Next::Stay
         });

@@ -11,7 +11,7 @@ use payterm_schema::{
     host::Wallet,
     kind::{Mark, Side},
     money::MAX_MINOR,
-    outcome::{Authority, Class, Forwarding, Reason},
+    outcome::{Authority, Forwarding, Reason},
     paper::{PaperContent, PaperJob, PaperKind},
     record::{Duty, Obligation, OutcomePaper},
 };
@@ -41,20 +41,20 @@ impl Context {
 
     /// The running request's fate is not known: "do not take the money again". The obligation drives it to a
     /// final outcome.
-    pub fn end_unknown(&mut self, account: &AccountId, code: &str, class: Class) {
+    pub fn end_unknown(&mut self, account: &AccountId, reason: Reason) {
         let mut outcome = (*self.running().view).clone();
         outcome.status = Status::Unknown;
-        outcome.reason = Some(Reason::new(code, class));
+        outcome.reason = Some(reason);
         outcome.answer_by = Some(self.now + self.patience(account));
         self.finish(outcome);
     }
 
     /// Nobody but the acquirer knows what became of the running request, and asking again could pay twice: a
     /// person must find out.
-    pub fn end_in_doubt(&mut self, txn: u64, stan: Stan, code: &str) {
+    pub fn end_in_doubt(&mut self, txn: u64, stan: Stan, reason: Reason) {
         let mut outcome = (*self.running().view).clone();
         outcome.status = Status::Unknown;
-        outcome.reason = Some(Reason::new(code, Class::D));
+        outcome.reason = Some(reason);
         self.finish(outcome);
         if let Some(o) = self.state.obligation(txn, stan).cloned() {
             self.stuck(&o);

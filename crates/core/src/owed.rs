@@ -6,7 +6,7 @@ use payterm_schema::{
     account::Stan,
     config::AccountConfig,
     host::{FrameTrace, HostRules, RetryRule, ReversalReason},
-    outcome::Class,
+    outcome::{Class, Reason},
     paper::PaperKind,
     record::{Obligation, ObligationState},
 };
@@ -114,7 +114,7 @@ impl Context {
         self.take_back(txn, stan, ReversalReason::NoReply);
         let account = self.state.obligation(txn, stan).map(|o| o.account.clone());
         if let Some(account) = account.filter(|_| self.runs(txn)) {
-            self.end_unknown(&account, "pending", Class::P);
+            self.end_unknown(&account, Reason::new("pending", Class::P));
         }
     }
 

@@ -55,17 +55,17 @@ impl Context {
     }
 
     /// A sign-in is good when its code is a success and, where messages are MACed, new keys passed their
-    /// check values.
-    pub fn sign_in_refusal(&self, id: &AccountId, answer: &HostAnswer) -> Option<String> {
+    /// check values; else the code of the failure and why.
+    pub fn sign_in_refusal(&self, id: &AccountId, answer: &HostAnswer) -> Option<(&'static str, String)> {
         if self.class(id, &answer.code) != Class::A {
-            return Some(format!("the host answered {}", answer.code));
+            return Some(("sign-in-failed", format!("the host answered {}", answer.code)));
         }
         let keys_needed = self.account(id).is_some_and(|a| a.rules.mac_on_replies);
         match &answer.keys {
             KeysVerdict::Loaded => None,
             KeysVerdict::None if !keys_needed => None,
-            KeysVerdict::None => Some("the reply holds no working keys".into()),
-            KeysVerdict::Refused(why) => Some(why.clone()),
+            KeysVerdict::None => Some(("keys-absent", "the reply holds no working keys".into())),
+            KeysVerdict::Refused(why) => Some(("keys-refused", why.clone())),
         }
     }
 

@@ -3,6 +3,7 @@ mod account;
 mod obligation;
 mod paper;
 mod read;
+mod recovery;
 mod request;
 mod settlement;
 mod terminal;

@@ -128,8 +128,11 @@ pub fn approved(view: &mut Outcome, authority: Authority, now: Time) {
 }
 
 pub fn ended(view: &mut Outcome, status: Status, code: impl Into<String>, class: Class, now: Time) {
+    ended_for(view, status, Reason::new(code, class), now);
+}
+pub fn ended_for(view: &mut Outcome, status: Status, reason: Reason, now: Time) {
     view.status = status;
-    view.reason = Some(Reason::new(code, class));
+    view.reason = Some(reason);
     view.ended = Some(now);
     view.answer_by = None;
 }

@@ -67,8 +67,8 @@ pub struct Swipe {
 /// does not matter. Without a track 2 a good other track is given; the caller sees what it lacks. An error
 /// names track and rule, never data.
 ///
-/// Track 3 begins with `+`, or with a second `;`; track 1 may be in small letters, as a keyboard with caps lock
-/// gives it. Two tracks 2 that are not the same are two swipes: neither is taken.
+/// Track 3 begins with `+`, or with a second `;`; track 1 may be in small letters, as a keyboard with caps
+/// lock gives it. Two tracks 2 that are not the same are two swipes: neither is taken.
 pub fn parse(raw: &str, lrc: Lrc) -> Result<Swipe, CardError> {
     read(raw.as_bytes(), lrc).map_err(|wrong| {
         let turned: Zeroizing<Vec<u8>> = Zeroizing::new(raw.bytes().rev().collect());

@@ -262,6 +262,8 @@ impl Frame<'_> {
             mishaps: kept.mishaps.clone(),
             kept: Default::default(),
             keys_refused: Default::default(),
+            last_sign_in: Default::default(),
+            importing: Default::default(),
             tasks: self.tasks.clone(),
             config: account.clone(),
         })

@@ -1,5 +1,5 @@
 //! One actor per account: builds the frame, sends it, matches the answer. Exactly one [`HostEvent`] follows
-//! each message; [`HostEvent::Late`] may follow `NoReply`.
+//! each message; [`HostEvent::Late`] may follow `NoReply` and `Unusable`.
 //!
 //! Invariant: [`HostEvent::NotSent`] is told only while no byte of the frame was handed to the socket.
 mod session;
@@ -14,26 +14,29 @@ use crate::{
     supervise::{Life, Tasks},
 };
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use payterm_hosts::{BuildError, FrameError, MakLength, Profile, Station, build};
+use payterm_hosts::{BuildError, Built, FrameError, MakLength, Profile, Station, build};
 use payterm_journal::Store;
 use payterm_schema::{
     HostEvent, HostMessage, Kind, Pan,
     config::{AccountConfig, NOT_PLAIN},
     fault::with_causes,
-    host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
+    host::{CardSecrets, FieldView, FrameTrace, KeysVerdict, SecretsFrom},
     secret::SecretBytes,
 };
 use payterm_vault::{KeyRules, Vault};
-use session::{Heard, Session};
+use session::{Answer, Heard, Session, Unread};
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        Arc, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{timeout, timeout_at},
+};
 use tracing::Instrument as _;
 
 /// Messages that may wait for the link. 64: a customer's and as many advices as a profile may allow.
@@ -65,6 +68,10 @@ pub struct Line {
     /// The connection that is kept open, for `persistent = true`.
     pub kept: Mutex<Option<Arc<Session>>>,
     pub keys_refused: Sparing,
+    /// Tag of the last sign-in or sign-off that left: an answer to an earlier one brings no keys.
+    pub last_sign_in: AtomicU64,
+    /// Keys are taken over one after the other.
+    pub importing: Mutex<()>,
     pub tasks: Tasks,
 }
 
@@ -138,6 +145,34 @@ fn not_awaited(handed: &AtomicBool) -> HostEvent {
     }
 }
 
+/// A frame that has left, as whoever waits for its answer knows it.
+struct Left {
+    message: HostMessage,
+    /// Its fields, masked.
+    sent: Arc<[FieldView]>,
+    unread: Arc<std::sync::Mutex<Option<Unread>>>,
+    wanted: Weak<()>,
+}
+
+impl Left {
+    fn trace(&self, received: Vec<FieldView>) -> FrameTrace {
+        FrameTrace { sent: self.sent.clone(), received }
+    }
+    fn unusable(&self, Unread { why, received }: Unread) -> HostEvent {
+        let (account, stan) = (&self.message.account, &self.message.plan.stan);
+        tracing::warn!(%account, %stan, "the reply cannot be used: {why}");
+        HostEvent::Unusable { why, trace: self.trace(received) }
+    }
+    fn no_reply(&self, why: String) -> HostEvent {
+        if let Some(read) = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return self.unusable(read);
+        }
+        let (account, stan) = (&self.message.account, &self.message.plan.stan);
+        tracing::warn!(%account, %stan, "no reply: {why}");
+        HostEvent::NoReply { why, trace: self.trace(Vec::new()) }
+    }
+}
+
 impl Line {
     /// The next connection is made with this; the kept one ends when nobody waits for an answer on it.
     pub fn set_tls(self: &Arc<Self>, tls: Tls) {
@@ -149,95 +184,110 @@ impl Line {
 
     async fn transmit(
         self: Arc<Self>,
-        message: HostMessage,
+        mut message: HostMessage,
         handed: &AtomicBool,
         wanted: &Weak<()>,
     ) -> HostEvent {
-        let account = &self.config.id;
-        let not_sent = |why: String| {
-            tracing::info!(%account, "not sent: {why}");
-            HostEvent::NotSent { why }
-        };
-        let secrets = match self.secrets(message.secrets).await {
-            Ok(s) => s,
+        let secrets = std::mem::replace(&mut message.secrets, SecretsFrom::None);
+        let built = match self.built(&message, secrets).await {
+            Ok(built) => built,
             Err(event) => return event,
         };
-        let mac = self.vault.account_mac(account.as_str());
-        let built = match build(
-            &self.profile,
-            &self.station,
-            message.message_kind,
-            &message.plan,
-            &secrets,
-            &self.serial,
-            &mac,
-        ) {
-            Ok(b) => b,
-            // Without a MAC key a sign-in helps; anything else is as wrong the next time.
-            Err(BuildError::Frame(e @ FrameError::Mac(_))) => return not_sent(e.to_string()),
-            Err(e) => {
-                tracing::error!(%account, "the message cannot be built: {e}");
-                return HostEvent::Unbuildable { why: e.to_string() };
-            }
-        };
-        drop(secrets);
         let left = self.clock.until(message.deadline);
         let connect = Duration::from_millis(u64::from(self.config.connect_timeout_ms)).min(left);
         let session = match timeout(connect, self.session()).await {
             Ok(Ok(s)) => s,
-            Ok(Err(why)) => return not_sent(why),
-            Err(_) => return not_sent("connect: time-out".into()),
+            Ok(Err(why)) => return self.not_sent(why),
+            Err(_) => return self.not_sent("connect: time-out".into()),
         };
         // A session that was kept is there at once, also when the time is over.
         if wanted.strong_count() == 0 || self.clock.until(message.deadline).is_zero() {
-            return not_sent("nobody waits for it any more".into());
+            return self.not_sent("nobody waits for it any more".into());
         }
-        let shown = Arc::new(OnceLock::new());
-        let answer = session.expect(message.tag, built.expect.clone(), shown.clone());
+        if matches!(message.plan.kind, Kind::SignIn | Kind::SignOff) {
+            self.last_sign_in.store(message.tag, Ordering::SeqCst);
+        }
+        let unread = Arc::default();
+        let answer = session.expect(built.expect.clone(), Arc::clone(&unread));
         let sent =
             timeout(self.clock.until(message.deadline), session.send(built.bytes.reveal(), handed)).await;
         // Made while the frame is on its way.
-        let trace: Arc<[_]> = built.trace(&self.profile).into();
-        shown.set(trace.clone()).ok();
+        let fields = built.trace(&self.profile).into();
         drop(built);
-        let trace = |received| FrameTrace { sent: trace.clone(), received };
-        let no_reply = |why: String| {
-            tracing::warn!(%account, stan = %message.plan.stan, "no reply: {why}");
-            HostEvent::NoReply { why, trace: trace(Vec::new()) }
-        };
+        let left = Left { message, sent: fields, unread, wanted: wanted.clone() };
         if !matches!(sent, Ok(Ok(()))) {
             session.close();
             let why = match sent {
                 Ok(Err(e)) => format!("send: {e}"),
                 Ok(Ok(())) | Err(_) => "send: time-out".into(),
             };
-            return if handed.load(Ordering::SeqCst) { no_reply(why) } else { not_sent(why) };
+            return if handed.load(Ordering::SeqCst) { left.no_reply(why) } else { self.not_sent(why) };
         }
-        tracing::debug!(%account, stan = %message.plan.stan, "sent");
+        self.answered(left, session, answer).await
+    }
+
+    fn not_sent(&self, why: String) -> HostEvent {
+        tracing::info!(account = %self.config.id, "not sent: {why}");
+        HostEvent::NotSent { why }
+    }
+
+    async fn built(&self, message: &HostMessage, secrets: SecretsFrom) -> Result<Built, HostEvent> {
+        let account = &self.config.id;
+        let secrets = self.secrets(secrets).await?;
+        let mac = self.vault.account_mac(account.as_str());
+        let HostMessage { message_kind, plan, .. } = message;
+        let built = build(&self.profile, &self.station, *message_kind, plan, &secrets, &self.serial, &mac);
+        built.map_err(|e| {
+            // Without a MAC key a sign-in helps; anything else is as wrong the next time.
+            if let BuildError::Frame(no_key @ FrameError::Mac(_)) = &e {
+                return self.not_sent(no_key.to_string());
+            }
+            tracing::error!(%account, "the message cannot be built: {e}");
+            HostEvent::Unbuildable { why: e.to_string() }
+        })
+    }
+
+    async fn answered(self: Arc<Self>, left: Left, session: Arc<Session>, mut answer: Answer) -> HostEvent {
+        let Left { message, .. } = &left;
+        let (account, stan) = (&self.config.id, message.plan.stan);
+        tracing::debug!(%account, %stan, "sent");
         // The machine's deadline leaves room for connecting; the host's own time counts from the frame's
         // departure.
         let reply = Duration::from_millis(u64::from(self.config.reply_timeout_ms))
             .min(self.clock.until(message.deadline));
-        let mut heard: Heard = match timeout(reply, answer).await {
-            Ok(Ok(heard)) => heard,
-            Ok(Err(_)) => return no_reply("the host closed the connection".into()),
-            Err(_) => {
-                self.keep_for_late(session).await;
-                return no_reply("time-out".into());
-            }
-        };
+        let heard = timeout(reply, &mut answer).await;
+        if heard.is_err() {
+            let event = left.no_reply("time-out".into());
+            self.wait_for_late(left, session, answer).await;
+            return event;
+        }
         if !self.config.persistent {
             session.close();
         }
-        // Of no other answer: in some profiles an echo has the same message type. Nor for a machine that is
-        // gone: the next one has signed in itself, and these keys are older than those.
-        if let Some(keys) =
-            heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn && wanted.strong_count() > 0)
-        {
+        match heard {
+            Ok(Ok(Ok(heard))) => {
+                let heard = self.with_keys(&left, heard).await;
+                tracing::info!(%account, %stan, code = heard.answer.code, "answered");
+                HostEvent::Reply { answer: Box::new(heard.answer), trace: left.trace(heard.received) }
+            }
+            Ok(Ok(Err(read))) => left.unusable(read),
+            Ok(Err(_)) | Err(_) => left.no_reply("the host closed the connection".into()),
+        }
+    }
+
+    /// Takes over the working keys of a sign-in. Of no other answer: in some profiles an echo has the same
+    /// message type. Nor for a machine that is gone, or after a later sign-in or sign-off has left: these
+    /// keys are older than those.
+    async fn with_keys(&self, left: &Left, mut heard: Heard) -> Heard {
+        let Left { message, wanted, .. } = left;
+        let Some(keys) = heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn) else {
+            return heard;
+        };
+        let _one = self.importing.lock().await;
+        if wanted.strong_count() > 0 && self.last_sign_in.load(Ordering::SeqCst) == message.tag {
             heard.answer.keys = self.import(keys).await;
         }
-        tracing::info!(%account, stan = %message.plan.stan, code = heard.answer.code, "answered");
-        HostEvent::Reply { answer: Box::new(heard.answer), trace: trace(heard.received) }
+        heard
     }
 
     /// Takes over the working keys of a sign-in.
@@ -262,13 +312,21 @@ impl Line {
 
     /// The connection stays open a while for its late answer, but carries nothing more: a path that died in
     /// silence (a firewall that forgot it) would swallow the reversals too, until none is left to try.
-    async fn keep_for_late(&self, session: Arc<Session>) {
+    async fn wait_for_late(self: &Arc<Self>, left: Left, session: Arc<Session>, answer: Answer) {
         let mut kept = self.kept.lock().await;
         if kept.as_ref().is_some_and(|k| Arc::ptr_eq(k, &session)) {
             *kept = None;
         }
+        let line = Arc::clone(self);
         self.tasks.spawn(async move {
-            tokio::time::sleep(LATE).await;
+            let over = tokio::time::Instant::now() + LATE;
+            if let Ok(Ok(Ok(heard))) = timeout_at(over, answer).await {
+                let Heard { answer, received, .. } = line.with_keys(&left, heard).await;
+                let (answer, trace) = (Box::new(answer), left.trace(received));
+                (line.late)(left.message.tag, HostEvent::Late { answer, trace });
+            }
+            // Others may wait for theirs on the same connection.
+            tokio::time::sleep_until(over).await;
             session.close();
         });
     }
@@ -331,26 +389,25 @@ impl Line {
 
     /// Addresses of the host; on plain TCP that is not said to be private, those on this machine only: what a
     /// name resolves to is not the configuration's word.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+    async fn addresses(&self, tls: bool) -> Result<Vec<SocketAddr>, String> {
         let address = &self.config.address;
         let found = tokio::net::lookup_host(address).await.map_err(|e| format!("connect {address}: {e}"))?;
-        let safe = self.tls.is_some() || self.config.line.is_some();
+        let safe = tls || self.config.line.is_some();
         let all: Vec<SocketAddr> = found.filter(|a| safe || a.ip().is_loopback()).collect();
         if all.is_empty() { Err(format!("connect {address}: {NOT_PLAIN}")) } else { Ok(all) }
     }
 
     async fn connect(&self) -> Result<Arc<Session>, String> {
         let address = &self.config.address;
-        let tcp = tokio::net::TcpStream::connect(self.addresses().await?.as_slice())
+        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tcp = tokio::net::TcpStream::connect(self.addresses(tls.is_some()).await?.as_slice())
             .await
             .map_err(|e| format!("connect {address}: {e}"))?;
         tcp.set_nodelay(true).map_err(|e| format!("connect: {e}"))?;
         let reader = session::Reader {
             profile: self.profile.clone(),
             mac: self.vault.account_mac(self.config.id.as_str()),
-            late: self.late.clone(),
         };
-        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match tls {
             None => Ok(Session::start(tcp, false, reader)),
             Some((connector, name)) => {

@@ -27,8 +27,8 @@ pub enum ReloadError {
     Unread,
 }
 
-/// The running configuration with what is taken of a new one without a restart: language, log level, templates,
-/// the TLS files of lines that have TLS, those of the terminal management, and who may call.
+/// The running configuration with what is taken of a new one without a restart: language, log level,
+/// templates, the TLS files of lines that have TLS, those of the terminal management, and who may call.
 pub fn taken(running: &Config, new: &Config) -> Config {
     let mut taken = running.clone();
     taken.terminal.language = new.terminal.language;
@@ -48,8 +48,8 @@ pub fn taken(running: &Config, new: &Config) -> Config {
     taken
 }
 
-/// The TLS of a line that has some as the new configuration names it. The CA of an account that was granted is
-/// the terminal management's.
+/// The TLS of a line that has some as the new configuration names it. The CA of an account that was granted
+/// is the terminal management's.
 fn tls_of(line: &AccountConfig, new: &Config) -> Option<TlsConfig> {
     let now = line.tls.as_ref()?;
     match new.accounts.iter().find(|a| a.id == line.id) {

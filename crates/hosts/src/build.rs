@@ -140,16 +140,32 @@ pub fn build(
     }
     let envelope = source.envelope()?;
     let bytes = encode(profile, &envelope, &mut message, Some(mac))?;
-    Ok(Built { bytes, expect: expect(profile, row, plan, &message), envelope, message })
+    Ok(Built { bytes, expect: expect(profile, row, message_kind, plan, &message), envelope, message })
 }
 
-fn expect(profile: &Profile, row: &MessageRow, plan: &Plan, message: &Message) -> Expect {
+fn expect(
+    profile: &Profile,
+    row: &MessageRow,
+    message_kind: MessageKind,
+    plan: &Plan,
+    message: &Message,
+) -> Expect {
+    let (reply, own) = (&profile.reply, message_kind == MessageKind::Request);
+    let totals = matches!(plan.settlement.as_deref(), Some(BatchPart::Totals(_)));
+    let by_kind = [
+        (Kind::Balance, own, reply.balance),
+        (Kind::Parameters, own, reply.parameters),
+        (Kind::Settlement, totals, reply.settlement),
+    ];
+    let decides = by_kind.iter().find(|(kind, asks, _)| *kind == plan.kind && *asks).map(|row| row.2);
     Expect {
         mti: reply_mti(message.mti()),
         same: profile.reply.same.iter().filter_map(|n| Some((*n, message.get(*n)?.to_vec()))).collect(),
         amount: message.get(field::AMOUNT).map(<[u8]>::to_vec),
         batch: (!row.new_batch).then_some(plan.batch),
         partial: profile.reply.partial.clone(),
+        currency: message.get(field::CURRENCY).map(<[u8]>::to_vec),
+        decides,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The frame around a message: length prefix, TPDU, header, and the MAC in F64 (host-protocol §1, §5).
-use crate::iso8583::{IsoError, Message, Unpacked};
+use crate::iso8583::{IsoError, LeftOut, Message, Part, Unpacked};
 use crate::profile::{LengthPrefix, MacForm, Profile, field};
 use payterm_schema::host::MacVerdict;
 use payterm_schema::secret::{Mac, MacError, MacValue, SecretBytes};
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,8 @@ pub enum FrameError {
     Length { found: usize, min: usize, max: usize },
     #[error("frame: {found} bytes, but its length says {said}")]
     Size { said: usize, found: usize },
+    #[error("frame: a keep-alive, without a message")]
+    KeepAlive,
     #[error("TPDU: its first byte is not the profile's")]
     Tpdu,
     #[error("header: a nibble is no digit")]
@@ -58,7 +61,13 @@ const fn prefix_len(profile: &Profile) -> usize {
     }
 }
 
-/// Length of the whole frame that starts here, its prefix included; `None` until the prefix is there.
+/// Tells whether it is a keep-alive: a length of 0, and nothing after it.
+pub fn is_keep_alive(profile: &Profile, frame: &[u8]) -> bool {
+    frame.len() == prefix_len(profile)
+}
+
+/// Length of the whole frame that starts here, its prefix included; `None` until the prefix is there. A
+/// keep-alive is the prefix alone.
 pub fn frame_len(profile: &Profile, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     let prefix = prefix_len(profile);
     let Some(raw) = bytes.get(..prefix) else { return Ok(None) };
@@ -73,7 +82,7 @@ pub fn frame_len(profile: &Profile, bytes: &[u8]) -> Result<Option<usize>, Frame
     };
     // MTI and bitmap at least.
     let (min, max) = (10, profile.frame.max);
-    if (min..=max).contains(&found) {
+    if found == 0 || (min..=max).contains(&found) {
         Ok(Some(prefix + found))
     } else {
         Err(FrameError::Length { found, min, max })
@@ -85,10 +94,26 @@ pub fn frame_len(profile: &Profile, bytes: &[u8]) -> Result<Option<usize>, Frame
 pub struct Decoded {
     pub envelope: Envelope,
     pub message: Message,
+    /// What is not of the profile's form, in order; not in the message.
+    pub(crate) unread: Vec<Unread>,
     /// The message's bytes before F64, when that is its last field.
     mac_input: Option<SecretBytes>,
 }
+
+/// A part of a frame that is not of the profile's form: a field, or all that follows when its end is not
+/// known.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub fault: IsoError,
+    pub bytes: SecretBytes,
+    /// Nothing after it could be read.
+    pub last: bool,
+}
 impl Decoded {
+    /// The first fault of the message; of a frame that [`decode`] takes there is none.
+    pub fn fault(&self) -> Option<IsoError> {
+        self.unread.first().map(|u| u.fault)
+    }
     /// Bytes that the MAC covers; `None` without F64.
     pub fn mac_input(&self) -> Option<&[u8]> {
         self.mac_input.as_ref().map(SecretBytes::reveal)
@@ -130,12 +155,21 @@ fn make_mac(profile: &Profile, mac: &dyn Mac, input: &[u8]) -> Result<MacValue, 
     })
 }
 
-/// Takes one whole frame apart.
+/// Takes one whole frame apart, of which all is as the profile says.
 pub fn decode(profile: &Profile, frame: &[u8]) -> Result<Decoded, FrameError> {
+    let decoded = take_apart(profile, frame)?;
+    decoded.fault().map_or(Ok(decoded), |fault| Err(FrameError::Iso(fault)))
+}
+
+/// Takes one whole frame apart as far as that can be done.
+pub fn take_apart(profile: &Profile, frame: &[u8]) -> Result<Decoded, FrameError> {
     let prefix = prefix_len(profile);
     let said = frame_len(profile, frame)?.unwrap_or(prefix);
     if said != frame.len() {
         return Err(FrameError::Size { said, found: frame.len() });
+    }
+    if is_keep_alive(profile, frame) {
+        return Err(FrameError::KeepAlive);
     }
     let mut rest = frame.get(prefix..).unwrap_or_default();
     let mut envelope = Envelope::default();
@@ -155,10 +189,16 @@ pub fn decode(profile: &Profile, frame: &[u8]) -> Result<Decoded, FrameError> {
         }
         (envelope.header, rest) = (Some(digits), tail);
     }
-    let Unpacked { message, last } = profile.table.unpack(rest)?;
-    let mac_input =
-        message.has(field::MAC).then(|| SecretBytes::new(rest.get(..last).unwrap_or_default().to_vec()));
-    Ok(Decoded { envelope, message, mac_input })
+    let Unpacked { message, last, left_out, broken } = profile.table.take_apart(rest)?;
+    let bytes = |at: Range<usize>| SecretBytes::new(rest.get(at).unwrap_or_default().to_vec());
+    let left_out = left_out.into_iter().map(|LeftOut { field, rule, at }| {
+        let fault = IsoError { part: Part::Field(field), rule };
+        Unread { fault, bytes: bytes(at), last: false }
+    });
+    let broken = broken.map(|(fault, at)| Unread { fault, bytes: bytes(at..rest.len()), last: true });
+    let unread = left_out.chain(broken).collect();
+    let mac_input = message.has(field::MAC).then(|| bytes(0..last));
+    Ok(Decoded { envelope, message, unread, mac_input })
 }
 
 /// Makes a frame. With a MAC, F64 is made wherever the profile wants it for this MTI; without, the message

@@ -16,12 +16,13 @@ mod settlement;
 mod template;
 
 pub use build::{BuildError, Built, Station, build};
-pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len};
-pub use mask::trace;
+pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len, is_keep_alive, take_apart};
+pub use mask::{trace, trace_of, trace_of_none};
 pub use profile::{
-    Frame, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, Profile, ProfileError, ReplyRow, Slice,
+    Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, Profile, ProfileError, ReplyRow,
+    Slice,
 };
-pub use reply::{Expect, Mismatch, ReadError, Reply, read, reply_message};
+pub use reply::{Expect, Mismatch, ReadError, Reply, Unusable, read, reply_message};
 pub use request::{RequestError, RequestView};
 pub use settlement::{RecordView, Upload};
 pub use template::Var;

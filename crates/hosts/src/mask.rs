@@ -1,7 +1,7 @@
 //! The masked view of a frame for the dispute page: PAN first six and last four, payment code first two and
 //! last four, tracks, PIN block, keys and card data hidden; the MAC is shown.
-use crate::frame::Envelope;
-use crate::iso8583::{Class, Message};
+use crate::frame::{Decoded, Envelope, Unread};
+use crate::iso8583::{Class, Message, Part};
 use crate::profile::{Mask, Profile, Show};
 use crate::template::Var;
 use encoding_rs::GBK;
@@ -25,15 +25,92 @@ pub fn trace(profile: &Profile, envelope: &Envelope, message: &Message) -> Vec<F
     let header = envelope.header.as_ref().map(|v| line(header, String::from_utf8_lossy(v).into_owned()));
     let field = |n: u8| {
         let show = profile.shows.get(&n);
-        let (field, name) =
-            show.map_or_else(|| (format!("F{n}").into(), "".into()), |s| (s.field.clone(), s.name.clone()));
-        FieldView { field, name, value: shown(profile, n, show, message.get(n).unwrap_or_default()) }
+        row(n, show, shown(profile, n, show, message.get(n).unwrap_or_default()))
     };
     tpdu.into_iter()
         .chain(header)
         .chain([line(mti, message.mti().to_owned())])
         .chain(message.fields().map(field))
         .collect()
+}
+
+fn row(n: u8, show: Option<&Show>, value: String) -> FieldView {
+    let (field, name) =
+        show.map_or_else(|| (format!("F{n}").into(), "".into()), |s| (s.field.clone(), s.name.clone()));
+    FieldView { field, name, value }
+}
+
+/// Masked view of a frame that was taken apart: what could not be read stands in its place, with the rule
+/// that it breaks.
+pub fn trace_of(profile: &Profile, decoded: &Decoded) -> Vec<FieldView> {
+    let Decoded { envelope, message, unread, .. } = decoded;
+    let views = trace(profile, envelope, message);
+    let head = views.len() - message.fields().count();
+    let places = std::iter::repeat_n(0, head).chain(message.fields());
+    let mut all: Vec<(u8, FieldView)> = places.zip(views).collect();
+    all.extend(unread.iter().map(|u| unread_row(profile, u)));
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, view)| view).collect()
+}
+
+fn unread_row(profile: &Profile, unread: &Unread) -> (u8, FieldView) {
+    let Unread { fault, bytes, last } = unread;
+    let bytes = bytes.reveal();
+    let Part::Field(n) = fault.part else {
+        let value = not_read(fault.rule, bytes, "");
+        return (u8::MAX, FieldView { field: "REST".into(), name: "".into(), value });
+    };
+    let show = profile.shows.get(&n);
+    let content = match show.map(|s| s.mask) {
+        // Where it ends is not known: it may be something else.
+        Some(Mask::Show) if *last => in_hex(bytes.get(..3).unwrap_or(bytes)),
+        Some(Mask::Show) => as_it_came(profile, n, bytes),
+        Some(Mask::Pan | Mask::Hide | Mask::Code | Mask::Icc) | None => String::new(),
+    };
+    (n, row(n, show, not_read(fault.rule, bytes, &content)))
+}
+
+fn not_read(rule: impl std::fmt::Display, bytes: &[u8], content: &str) -> String {
+    format!("({rule}; {} bytes not read) {content}", bytes.len()).trim_end().to_owned()
+}
+
+/// Masked view of bytes that are no frame.
+pub fn trace_of_none(rule: &str, bytes: &[u8]) -> Vec<FieldView> {
+    let value = not_read(rule, bytes, &in_hex(bytes.get(..24).unwrap_or(bytes)));
+    vec![FieldView { field: "FRAME".into(), name: "".into(), value }]
+}
+
+/// A value that is shown, but is not of the form that this was decided for: no run of digits in it shows
+/// more than the first of a card number.
+fn as_it_came(profile: &Profile, n: u8, value: &[u8]) -> String {
+    let class = profile.table.formats.get(usize::from(n)).copied().flatten().map(|f| f.class);
+    if let Some(Class::An | Class::Ans | Class::Gbk) = class {
+        let text = GBK.decode_without_bom_handling(value).0;
+        without_numbers(&text.chars().map(|c| if c.is_control() { '.' } else { c }).collect::<String>())
+    } else {
+        in_hex(value)
+    }
+}
+fn in_hex(value: &[u8]) -> String {
+    without_numbers(&hex::encode_upper(value))
+}
+
+/// Each run of 12 digits and more keeps its first six.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (run, tail) = rest.split_at(digits);
+        match run.split_at_checked(6).filter(|_| digits >= 12) {
+            Some((first, hidden)) => out.extend(first.chars().chain(hidden.chars().map(|_| '*'))),
+            None => out.push_str(run),
+        }
+        let other = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        out.push_str(&tail[..other]);
+        rest = &tail[other..];
+    }
+    out
 }
 
 fn shown(profile: &Profile, n: u8, show: Option<&Show>, value: &[u8]) -> String {

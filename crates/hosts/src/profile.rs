@@ -4,7 +4,7 @@ mod file;
 mod list;
 mod rows;
 
-pub use rows::{Frame, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, ReplyRow, Slice};
+pub use rows::{Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, ReplyRow, Slice};
 pub(crate) use rows::{MessageRow, Reversal, Show, Slot};
 
 use crate::iso8583::Table;
@@ -62,6 +62,7 @@ pub struct Profile {
 /// Fields with a fixed meaning in ISO 8583 that the code itself reads.
 pub(crate) mod field {
     pub const AMOUNT: u8 = 4;
+    pub const STAN: u8 = 11;
     pub const CODE: u8 = 39;
     pub const CURRENCY: u8 = 49;
     pub const MAC: u8 = 64;

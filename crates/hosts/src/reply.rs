@@ -1,11 +1,12 @@
 //! Replies: read by the terminal, made by the other side (host-protocol §3 "A reply echoes", "Matching").
-use crate::frame::{FrameError, decode};
-use crate::iso8583::{IsoError, Message};
-use crate::mask::trace;
+use crate::frame::{FrameError, take_apart};
+use crate::iso8583::{IsoError, Message, Part};
+use crate::mask::{trace_of, trace_of_none};
 use crate::mti::{first_mti, reply_mti};
 use crate::profile::{Profile, Slice, field};
 use crate::settlement::{read_totals, set_reply};
 use encoding_rs::GBK;
+use payterm_schema::Time;
 use payterm_schema::account::Batch;
 use payterm_schema::host::{FieldView, HostAnswer, KeysVerdict};
 use payterm_schema::icc::Icc;
@@ -34,6 +35,8 @@ pub enum Mismatch {
     Amount,
     #[error("F60.2: not the request's batch")]
     Batch,
+    #[error("F49: not the request's currency")]
+    Currency,
 }
 
 /// Values of a request that its reply must agree with; holds no card data.
@@ -44,6 +47,26 @@ pub struct Expect {
     pub(crate) amount: Option<Vec<u8>>,
     pub(crate) batch: Option<Batch>,
     pub(crate) partial: Vec<String>,
+    pub(crate) currency: Option<Vec<u8>>,
+    /// The field with the answer to what was asked, beside its code (balance, totals, parameters).
+    pub(crate) decides: Option<u8>,
+}
+
+/// A reply that says nothing: it cannot be read, or what decides is not of the profile's form.
+#[derive(Debug)]
+pub struct Unusable {
+    pub why: ReadError,
+    /// Masked.
+    pub trace: Vec<FieldView>,
+    message: Option<Message>,
+}
+impl Unusable {
+    /// Tells whether it names the request, as far as it could be read.
+    pub fn names(&self, expect: &Expect) -> bool {
+        let Some(m) = &self.message else { return false };
+        let agrees = |(n, v): &(u8, Vec<u8>)| m.get(*n).is_none_or(|found| found == v.as_slice());
+        first_mti(m.mti()) == expect.mti && m.has(field::STAN) && expect.same.iter().all(agrees)
+    }
 }
 
 /// A reply, decoded.
@@ -57,22 +80,40 @@ pub struct Reply {
     /// Masked.
     pub trace: Vec<FieldView>,
     message: Message,
+    /// What was left out.
+    unread: Vec<IsoError>,
 }
 
-/// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. Parts
-/// that only inform (F44, F54, F55, F63) and do not have the profile's form are left out, they do not spoil
+/// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. What
+/// only informs (F44, F54, F55, F63 ...) and does not have the profile's form is left out, it does not spoil
 /// the reply.
-pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, ReadError> {
-    let decoded = decode(profile, frame)?;
-    let verdict = decoded.verify(profile, mac)?;
+pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Box<Unusable>> {
+    let none = |why: ReadError| {
+        let trace = trace_of_none(&why.to_string(), frame);
+        Box::new(Unusable { why, trace, message: None })
+    };
+    let decoded = take_apart(profile, frame).map_err(|e| none(e.into()))?;
+    let mut trace = trace_of(profile, &decoded);
+    let verdict = decoded.unread.iter().find(|u| u.last || decides(profile, u.fault.part)).map_or_else(
+        || decoded.verify(profile, mac).map_err(ReadError::Mac),
+        |unread| Err(ReadError::Frame(FrameError::Iso(unread.fault))),
+    );
+    let code = decoded.message.text(field::CODE).map(str::to_owned);
+    let (verdict, code) = match verdict.and_then(|v| Ok((v, code.ok_or(ReadError::NoCode)?))) {
+        Ok(read) => read,
+        Err(why) => return Err(Box::new(Unusable { why, trace, message: Some(decoded.message) })),
+    };
     let (m, r) = (&decoded.message, &profile.reply);
-    let code = m.text(field::CODE).ok_or(ReadError::NoCode)?.to_owned();
     let parameters = answers(profile, Kind::Parameters, m, false);
     let sign_in = !parameters && answers(profile, Kind::SignIn, m, true);
     let success = profile.rules.codes.get(&code).is_some_and(|c| c.class == Class::A);
     let given = m.get(profile.keys.field).filter(|_| sign_in && success);
+    let unread = decoded.unread.iter().find(|u| u.fault.part == Part::Field(profile.keys.field));
     let (keys, verdict_on_keys) = match given {
-        None => (None, KeysVerdict::None),
+        None => match unread.filter(|_| sign_in && success) {
+            Some(u) => (None, KeysVerdict::Refused(u.fault.to_string())),
+            None => (None, KeysVerdict::None),
+        },
         Some(k) if profile.keys.lengths.contains(&k.len()) => {
             (Some(SecretBytes::new(k.to_vec())), KeysVerdict::None)
         }
@@ -88,13 +129,21 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
     };
     let text = |n: u8| m.text(n).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
     let part = |s: Slice| slice_text(m, s);
+    let moment = |trace: &mut [FieldView], n: u8, rule: &str, good: fn(&str) -> bool| {
+        let given = text(n)?;
+        let row = trace.iter_mut().find(|v| v.field.strip_prefix('F') == Some(n.to_string().as_str()));
+        if let Some(row) = row.filter(|_| !good(&given)) {
+            row.value = format!("{given} ({rule}: not used)");
+        }
+        Some(given).filter(|t| good(t))
+    };
     let answer = HostAnswer {
         code,
         mac: verdict,
         keys: verdict_on_keys,
         amount: m.text(field::AMOUNT).and_then(|t| t.parse().ok()),
-        time: text(r.time),
-        date: text(r.date),
+        time: moment(&mut trace, r.time, "no time of day", is_time),
+        date: moment(&mut trace, r.date, "no date", is_date),
         settlement_date: text(r.settlement_date),
         acquirer: text(r.acquirer),
         rrn: text(r.rrn),
@@ -114,7 +163,30 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
         icc: r.icc.and_then(|n| m.get(n)).and_then(|v| Icc::parse(v).ok()),
         requirement: decoded.envelope.requirement(profile),
     };
-    Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })
+    let unread = decoded.unread.into_iter().map(|u| u.fault).collect();
+    Ok(Reply { answer, keys, trace, message: decoded.message, unread })
+}
+
+/// Fields of any reply that decide what it says and to whom.
+fn decides(profile: &Profile, part: Part) -> bool {
+    let fixed = [field::AMOUNT, field::STAN, field::CODE, field::CURRENCY, field::MAC];
+    match part {
+        Part::Field(n) => {
+            fixed.contains(&n) || profile.reply.same.contains(&n) || profile.reply.batch.field == n
+        }
+        Part::Message | Part::Mti | Part::Bitmap => true,
+    }
+}
+
+/// In a year that has every date: 2024.
+const LEAP: Time = Time(1_704_067_200_000);
+/// hhmmss.
+fn is_time(text: &str) -> bool {
+    text.len() == 6 && Time::nearest(LEAP, "0101", text, 0).is_some()
+}
+/// MMDD.
+fn is_date(text: &str) -> bool {
+    text.len() == 4 && Time::nearest(LEAP, text, "000000", 0).is_some()
 }
 
 impl Reply {
@@ -140,10 +212,20 @@ impl Reply {
             .message
             .get(profile.reply.batch.field)
             .and_then(|v| v.get(profile.reply.batch.at..profile.reply.batch.at + 6));
+        let currency = self.message.get(field::CURRENCY);
+        if currency.is_some_and(|c| expect.currency.as_ref().is_some_and(|want| c != want.as_slice())) {
+            return Err(Mismatch::Currency);
+        }
         match (expect.batch, named) {
             (Some(want), Some(found)) if found != want.to_string().as_bytes() => Err(Mismatch::Batch),
             (Some(_) | None, Some(_) | None) => Ok(()),
         }
+    }
+
+    /// Why it says nothing although it is the answer to that request: what was asked for could not be read.
+    pub fn unusable(&self, expect: &Expect) -> Option<IsoError> {
+        let decides = expect.decides.map(Part::Field)?;
+        self.unread.iter().find(|fault| fault.part == decides).copied()
     }
 }
 

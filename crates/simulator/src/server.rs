@@ -206,9 +206,23 @@ async fn serve(
     }
 }
 
+/// The next frame that is no keep-alive.
+async fn next_frame(
+    read: &mut (impl AsyncRead + Unpin),
+    wire: &Wire,
+    shared: &Shared,
+) -> Result<Option<(Vec<u8>, Instant)>, Ended> {
+    loop {
+        match any_frame(read, wire, shared).await? {
+            Some((frame, _)) if frame.len() == wire.prefix_len() => {}
+            found => return Ok(found),
+        }
+    }
+}
+
 /// The next frame, its length included, and when its first byte was there; none when the peer closed between
 /// frames.
-async fn next_frame(
+async fn any_frame(
     read: &mut (impl AsyncRead + Unpin),
     wire: &Wire,
     shared: &Shared,

@@ -81,6 +81,9 @@ impl Texts {
             own.unwrap_or_else(|| self.get(&format!("{what}-{fallback}"), &args))
         };
         reason.text = of("reason");
+        if let Some(detail) = reason.detail.as_deref().map(clean) {
+            reason.text = self.get("reason-with-detail", &[("text", &reason.text), ("detail", &detail)]);
+        }
         reason.next = of("next");
     }
 

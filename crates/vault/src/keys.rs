@@ -12,8 +12,8 @@ pub(crate) struct AccountKeys {
     pub kbpk: Option<Kbpk>,
     pub tmk: Option<DesKey>,
     pub working: Option<KeySet>,
-    /// Keyed hashes of the keys of the last sign-in that was taken, 16 bytes each, whether they are still here
-    /// or not.
+    /// Keyed hashes of the keys of the last sign-in that was taken, 16 bytes each, whether they are still
+    /// here or not.
     pub last: Vec<u8>,
     /// Keyed hashes of the working keys that others have replaced under this TMK, the oldest first.
     pub replaced: Vec<u8>,

@@ -402,7 +402,8 @@ fn a_changed_configuration_is_taken_under_a_payment() {
     let templates = rig.path().join("templates");
     std::fs::create_dir(&templates).unwrap();
     std::fs::write(templates.join("payment.jinja"), "{{ no_such }}").unwrap();
-    let wrong: [(&dyn Fn(&mut Config), &str); 4] = [
+    type Change<'a> = &'a dyn Fn(&mut Config);
+    let wrong: [(Change, &str); 4] = [
         (&|c| c.paper.templates = Some(templates.clone()), "payment.jinja"),
         (&|c| c.log.level = "a=b=c".into(), "log.level"),
         (&|c| c.terminal.operator = "x".into(), "terminal.operator"),

@@ -61,8 +61,8 @@ pub struct AccountConfig {
     /// TLS.
     #[serde(default)]
     pub refusal_without_mac: Option<RefusalWithoutMac>,
-    /// Greatest amount of one payment, in the account's currency. Default 5,000,000 minor units (50,000.00
-    /// CNY).
+    /// Greatest amount of one payment, in the account's currency. Default 50,000.00 where that has two
+    /// decimals.
     #[serde(default)]
     pub amount_limit: Option<Sum>,
     /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default

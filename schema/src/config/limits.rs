@@ -59,7 +59,11 @@ impl JsonSchema for Sum {
         "Sum".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "Sum with its currency: `300.00 CNY`.", "type": "string", "pattern": PATTERN })
+        json_schema!({
+            "description": "Sum with its currency: `300.00 CNY`.",
+            "type": "string",
+            "pattern": PATTERN,
+        })
     }
 }
 const PATTERN: &str = r"^[0-9]+(\.[0-9]+)? [A-Z]{3}$";
@@ -115,8 +119,8 @@ impl JsonSchema for Limits {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Sum with its currency, `300.00 CNY`, or a list with one for each currency; in one \
-                            that is not named the limit is zero.",
+            "description": "Sum with its currency, `300.00 CNY`, or a list with one for each currency; in \
+                one that is not named the limit is zero.",
             "type": ["string", "array"],
             "pattern": PATTERN,
             "items": { "type": "string", "pattern": PATTERN },

@@ -14,14 +14,14 @@ pub struct OfflineConfig {
     /// PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. Default false:
     /// the merchant bears what the acquirer then refuses.
     pub merchant: bool,
-    /// Greatest amount of one payment, in the account's currency. Default 10,000 minor units (100.00 CNY): what
-    /// a shop can bear to lose at once.
+    /// Greatest amount of one payment, in the account's currency. Default 100.00 where that has two decimals:
+    /// what a shop can bear to lose at once.
     pub per_transaction: Option<Limits>,
-    /// Greatest sum of one card, in the account's currency. Default 20,000 minor units (200.00 CNY).
+    /// Greatest sum of one card, in the account's currency. Default 200.00 where that has two decimals.
     pub per_card: Option<Limits>,
     /// Greatest number of payments of one card. Default 3: a stolen card is found out soon.
     pub per_card_count: u32,
-    /// Greatest sum of the account, in its currency. Default 500,000 minor units (5,000.00 CNY).
+    /// Greatest sum of the account, in its currency. Default 5,000.00 where that has two decimals.
     pub total: Option<Limits>,
     /// Greatest number of payments of the account. Default 200.
     pub total_count: u32,

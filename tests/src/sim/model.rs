@@ -325,7 +325,7 @@ impl Model {
             HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } => {
                 f.owed &= m.message_kind != MessageKind::Request
             }
-            HostEvent::NoReply { .. } => {
+            HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => {
                 f.owed |= m.message_kind == MessageKind::Repeat && f.good.is_empty() && !f.with_person
             }
             HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } => {

@@ -339,7 +339,9 @@ impl World {
             Event::Committed { .. } => {}
             Event::Reopened => self.reopened(),
             Event::Host { tag, event } => {
-                if let (HostEvent::Reply { answer, .. }, Some(m)) = (&event, self.messages.get(&tag))
+                let event = self.link_keys(tag, event);
+                if let (HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. }, Some(m)) =
+                    (&event, self.messages.get(&tag))
                     && answer.keys == KeysVerdict::Loaded
                     && !self.disk.down
                     && tag >> 32 == self.machine.state().boots

@@ -353,9 +353,13 @@ async fn one_customer_at_a_time_and_cancel() -> Done {
 #[tokio::test]
 async fn one_process_per_state_directory() -> Done {
     let stack = Stack::start(|_, _| {})?;
+    let mut second = stack.config.clone();
+    second.bus.lane = "lane2".into();
+    let file = stack.dir.join("second.toml");
+    std::fs::write(&file, toml::to_string(&second)?)?;
     let out = Command::new(programs()?.join("paytermd"))
         .arg("--config")
-        .arg(stack.config_file())
+        .arg(file)
         .env("DBUS_SESSION_BUS_ADDRESS", &stack.bus)
         .output()?;
     assert!(!out.status.success());

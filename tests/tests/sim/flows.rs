@@ -167,6 +167,43 @@ fn not_sent_costs_nothing() {
     assert_eq!(told(&w, "a"), [(Status::Failed, "not-sent".into())]);
 }
 
+/// An answer that says nothing is none, and it is said what of it could not be read.
+#[test]
+fn an_answer_that_cannot_be_read_is_reversed_and_named() {
+    let w = run(script([sale("a"), sale("b")], [HostFault::Damaged]));
+    let code = "reply-unusable";
+    assert_eq!(told(&w, "a"), [(Status::Unknown, code.into()), (Status::Declined, "reversed".into())]);
+    let first = w.told.iter().find(|o| o.key.id == "a").and_then(|o| o.reason.clone());
+    assert_eq!(first.unwrap().detail.as_deref(), Some("F4: a character or nibble is no digit"));
+    assert_eq!(w.outcome("b").status, Status::Approved);
+}
+
+/// The host may have other keys than ours by then. An answer after its time brings those that it has.
+#[test]
+fn a_sign_in_in_doubt_signs_the_account_out() {
+    for (fault, own) in [(HostFault::LoseReply, 2), (HostFault::Damaged, 2), (HostFault::LateReply, 1)] {
+        let w = run(script([control("i", Kind::SignIn), sale("a")], [fault.clone()]));
+        let count = |what: &str| {
+            w.journal.iter().filter(|e| payterm_tests::sim::world::name(&e.record) == what).count()
+        };
+        assert_eq!(w.outcome("i").status, Status::Failed, "{fault:?}");
+        assert_eq!(
+            (count("signed_out"), count("signed_in"), count("control_sent")),
+            (1, 2, own),
+            "{fault:?}"
+        );
+        assert_eq!(w.outcome("a").status, Status::Approved, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_sale_waits_for_a_sign_in_that_is_tried_again() {
+    for lost in [HostFault::Damaged, HostFault::LinkDied] {
+        let w = run(Script { sign_ins: vec![lost.clone(), lost], ..script([sale("a")], []) });
+        assert_eq!(told(&w, "a"), [(Status::Approved, String::new())]);
+    }
+}
+
 #[test]
 fn a_reply_without_a_good_mac_is_discarded_and_reversed() {
     for (fault, code) in [(HostFault::BadMac, "mac-wrong"), (HostFault::NoMac, "mac-absent")] {

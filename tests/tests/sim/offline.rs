@@ -124,14 +124,6 @@ fn each_rule_is_named() {
         vec![plain("a", 0)],
         OfflineRule::Transaction,
     );
-    // A currency that is not named has the limit zero.
-    for (policy, rule) in [
-        (OfflineConfig { per_transaction: Some(yen(9_999)), ..policy() }, OfflineRule::Transaction),
-        (OfflineConfig { per_card: Some(yen(9_999)), ..policy() }, OfflineRule::CardSum),
-        (OfflineConfig { total: Some(yen(9_999)), ..policy() }, OfflineRule::TotalSum),
-    ] {
-        refuse(policy, vec![plain("a", 0)], rule);
-    }
     refuse(
         OfflineConfig { per_card_count: 1, ..policy() },
         vec![plain("a", 0), plain("b", 0)],
@@ -168,6 +160,14 @@ fn each_rule_is_named() {
         script([plain("a", 0), plain("b", 0)], [HostFault::NotSent, HostFault::Answer, HostFault::NotSent]),
     );
     assert_eq!(allowed(&w).len(), 2);
+    // A currency that is not named has the limit zero.
+    for (policy, rule) in [
+        (OfflineConfig { per_transaction: Some(yen(9_999)), ..policy() }, OfflineRule::Transaction),
+        (OfflineConfig { per_card: Some(yen(9_999)), ..policy() }, OfflineRule::CardSum),
+        (OfflineConfig { total: Some(yen(9_999)), ..policy() }, OfflineRule::TotalSum),
+    ] {
+        refuse(policy, vec![plain("a", 0)], rule);
+    }
 }
 
 #[test]

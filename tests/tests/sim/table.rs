@@ -21,6 +21,7 @@ enum Case {
     /// Busy once, then good.
     Busy,
     NoReply,
+    Unusable,
     /// The answer comes when the terminal has given up and its undo is under way.
     LateReply,
     BadMac,
@@ -78,6 +79,7 @@ fn run(kind: Kind, case: Case) -> World {
         Case::Refused => faults.push(HostFault::Refuse("51")),
         Case::Busy => faults.push(HostFault::Refuse("91")),
         Case::NoReply => faults.push(HostFault::LoseReply),
+        Case::Unusable => faults.push(HostFault::Damaged),
         Case::LateReply => faults.push(HostFault::LateReply),
         Case::BadMac => faults.push(HostFault::BadMac),
         Case::ClosedHalfWay => faults.push(HostFault::LoseRequest),
@@ -125,6 +127,7 @@ fn expected(kind: Kind, case: Case) -> Vec<(Status, String)> {
         Case::NoReply | Case::LateReply | Case::ClosedHalfWay if kind == Kind::Settlement => {
             driven("no-reply")
         }
+        Case::Unusable if kind == Kind::Settlement => driven("reply-unusable"),
         Case::Approved => approved(),
         Case::Refused => one(Status::Declined, "host-51"),
         // Messages of the terminal itself are asked again by a person.
@@ -132,6 +135,7 @@ fn expected(kind: Kind, case: Case) -> Vec<(Status, String)> {
         Case::Busy if row.recovery == Recovery::Repeat => [approved(), approved()].concat(),
         Case::Busy => approved(),
         Case::NoReply | Case::LateReply | Case::ClosedHalfWay => owed("no-reply"),
+        Case::Unusable => owed("reply-unusable"),
         Case::BadMac if row.authorisation => owed("mac-wrong"),
         // They carry no MAC.
         Case::BadMac => approved(),
@@ -230,6 +234,15 @@ fn every_kind_meets_every_case() {
         for case in CASES {
             check(kind, case);
         }
+    }
+}
+
+/// As no answer, and it is said that there was one.
+#[test]
+fn every_kind_meets_an_answer_that_cannot_be_read() {
+    for kind in Kind::ALL {
+        let world = run(kind, Case::Unusable);
+        assert_eq!(told(&world), expected(kind, Case::Unusable), "{}", kind.name());
     }
 }
 

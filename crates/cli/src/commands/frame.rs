@@ -6,7 +6,7 @@ use payterm_schema::Fault;
 
 #[derive(Subcommand)]
 pub enum FrameAction {
-    /// Shows a frame field by field, card data masked.
+    /// Shows a frame field by field, card data masked; what is not of the profile's form stands in its place.
     Decode {
         /// Built-in profile (unionpay, demo-x919) or a profile's file.
         #[arg(long)]
@@ -32,9 +32,9 @@ impl FrameAction {
             hex::decode(text.as_bytes())
                 .map_err(|_| Fault::invalid("frame", "pairs of hexadecimal digits"))?,
         );
-        let frame = payterm_hosts::decode(&profile, &bytes).map_err(Failure::local)?;
-        let fields = payterm_hosts::trace(&profile, &frame.envelope, &frame.message);
+        let frame = payterm_hosts::take_apart(&profile, &bytes).map_err(Failure::local)?;
+        let fields = payterm_hosts::trace_of(&profile, &frame);
         ui.result(&fields, || dispute::fields(&fields));
-        Ok(0)
+        frame.fault().map_or(Ok(0), |fault| Err(Failure::local(fault)))
     }
 }

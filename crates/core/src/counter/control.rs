@@ -33,9 +33,15 @@ pub(super) fn answered(
             trace,
         },
     );
-    if let Some(why) = refusal {
+    if let Some((word, why)) = refusal {
         cx.record(Some(txn), AccountRecord::SignInFailed { account: account.clone(), why });
-        let code = if class == Class::A { "keys-refused".into() } else { format!("host-{code}") };
+        let code = if class == Class::A {
+            // The host may have other keys than ours by now.
+            cx.sign_out(account, "a sign-in brought no keys");
+            word.to_owned()
+        } else {
+            format!("host-{code}")
+        };
         view::ended(&mut outcome, Status::Declined, code, class.max_failure(), cx.now);
         cx.finish(outcome);
         return Next::Stay;

@@ -1,11 +1,11 @@
 //! The request that ran when the last run of the daemon ended: a message that may have left is reversed;
 //! anything earlier has ended.
-use super::{Next, reply};
+use super::reply;
 use crate::{context::Context, view};
 use payterm_schema::{
     Status,
     host::{FrameTrace, ReversalReason},
-    outcome::Class,
+    outcome::{Class, Reason},
     record::{Obligation, ObligationState, ProvisionalOf},
 };
 
@@ -13,7 +13,7 @@ pub(crate) fn end(cx: &mut Context) {
     let Some(running) = cx.state.running.clone() else { return };
     let txn = running.txn;
     if let Some(account) = cx.state.settlement_of(txn) {
-        return cx.end_unknown(&account, "settlement-open", Class::E);
+        return cx.end_unknown(&account, Reason::new("settlement-open", Class::E));
     }
     if cx.state.recovering.as_ref().is_some_and(|r| txn <= r.restored.last_txn) {
         return cx.cut_off();
@@ -22,14 +22,12 @@ pub(crate) fn end(cx: &mut Context) {
         Some((account, stan)) => {
             let (why, trace) = ("restart".into(), FrameTrace::default());
             let gone = reply::Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
-            let next = reply::unanswered(cx, &account, txn, stan, gone);
-            let Next::End(status, code, class) = next else { return };
-            (status, code, class)
+            return reply::unanswered(cx, &account, txn, stan, gone);
         }
         None => {
             let of = |f: fn(&&Obligation) -> bool| cx.state.obligations.of(txn).find(f).cloned();
             if let Some(asked) = of(|o| o.asking.is_some()) {
-                return cx.end_unknown(&asked.account, "pending", Class::P);
+                return cx.end_unknown(&asked.account, Reason::new("pending", Class::P));
             }
             // The host had said yes, and nobody else had yet.
             match of(|o| o.state == ObligationState::Armed) {

@@ -27,7 +27,8 @@ pub(super) fn event(
     event: HostEvent,
 ) -> Next {
     let txn = s.txn;
-    s.left |= matches!(event, HostEvent::NoReply { .. } | HostEvent::Reply { .. });
+    s.left |=
+        matches!(event, HostEvent::NoReply { .. } | HostEvent::Unusable { .. } | HostEvent::Reply { .. });
     match event {
         HostEvent::NotSent { why } => {
             let record = RequestRecord::NotSent { txn, account: account.clone(), stan, why: why.clone() };
@@ -57,13 +58,23 @@ pub(super) fn event(
         HostEvent::NoReply { why, trace } => {
             card::tell_host(cx, s, HostWord::NoReply);
             let gone = Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
-            unanswered(cx, account, txn, stan, gone)
+            unanswered(cx, account, txn, stan, gone);
+            Next::Stay
+        }
+        HostEvent::Unusable { why, trace } => {
+            card::tell_host(cx, s, HostWord::NoReply);
+            let gone = Unanswered { reason: ReversalReason::NoReply, why, trace, code: UNUSABLE };
+            unanswered(cx, account, txn, stan, gone);
+            Next::Stay
         }
         HostEvent::Reply { answer, trace } => answered(cx, s, account, stan, *answer, trace),
         // The line keeps these apart.
         HostEvent::Late { .. } => Next::Stay,
     }
 }
+
+/// An answer came that says nothing: what of it could not be read is the reason's detail.
+const UNUSABLE: &str = "reply-unusable";
 
 /// A message left and no valid answer came.
 pub(super) struct Unanswered {
@@ -73,15 +84,15 @@ pub(super) struct Unanswered {
     pub code: &'static str,
 }
 
-pub(super) fn unanswered(
-    cx: &mut Context,
-    account: &AccountId,
-    txn: u64,
-    stan: Stan,
-    gone: Unanswered,
-) -> Next {
+pub(super) fn unanswered(cx: &mut Context, account: &AccountId, txn: u64, stan: Stan, gone: Unanswered) {
     let Unanswered { reason, why, trace, code } = gone;
     let not_before = cx.undo_time(txn, stan);
+    if cx.running().request.kind == Kind::SignIn {
+        // The host may have other keys than ours by now.
+        cx.sign_out(account, "a sign-in was not answered");
+    }
+    let told = |class| Reason { detail: (code == UNUSABLE).then(|| why.clone()), ..Reason::new(code, class) };
+    let (failed, doubt) = (told(Class::E), told(Class::D));
     cx.record(
         Some(txn),
         RequestRecord::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
@@ -89,17 +100,19 @@ pub(super) fn unanswered(
     let reverse = |o: &Obligation| o.duty == Duty::Reverse;
     if cx.state.recovering.is_some() && cx.state.obligation(txn, stan).is_some_and(reverse) {
         // A reversal could take back what was told as approved.
-        cx.end_in_doubt(txn, stan, code);
-        return Next::Stay;
+        return cx.end_in_doubt(txn, stan, doubt);
     }
     match cx.state.obligation(txn, stan).map(|o| o.duty) {
-        None => return Next::fail(code, Class::E),
-        Some(Duty::Reverse) => cx.end_unknown(account, code, Class::E),
+        None => {
+            let mut outcome = (*cx.running().view).clone();
+            view::ended_for(&mut outcome, Status::Failed, failed, cx.now);
+            cx.finish(outcome);
+        }
+        Some(Duty::Reverse) => cx.end_unknown(account, failed),
         Some(Duty::Repeat) => cx.accept_advice(),
-        Some(Duty::ManualResolution) => cx.end_in_doubt(txn, stan, code),
+        Some(Duty::ManualResolution) => cx.end_in_doubt(txn, stan, doubt),
         Some(Duty::Notify) => unreachable!("a request's own message is no notice"),
     }
-    Next::Stay
 }
 
 /// What of an answer decides where the request goes.
@@ -157,7 +170,8 @@ fn answered(
     let absent = rules.mac_on_replies && answer.mac == MacVerdict::Absent;
     if answer.mac == MacVerdict::Wrong || (class == Class::A && absent) {
         card::tell_host(cx, s, HostWord::NoReply);
-        return not_believed(cx, account, txn, stan, answer, trace);
+        not_believed(cx, account, txn, stan, answer, trace);
+        return Next::Stay;
     }
     if let Some(why) = cx.state.obligation(txn, stan).and_then(|o| cx.not_its_answer(o, &answer, true)) {
         card::tell_host(cx, s, HostWord::NoReply);
@@ -189,7 +203,8 @@ fn answered(
         let code = format!("host-{}", answer.code);
         no_word(cx, account, txn, stan, code.clone(), trace);
         cx.requirement(account, txn, digit);
-        cx.end_in_doubt(txn, stan, if judged.suspicious { "mac-absent" } else { &code });
+        let code = if judged.suspicious { "mac-absent".into() } else { code };
+        cx.end_in_doubt(txn, stan, Reason::new(code, Class::D));
         return Next::Stay;
     }
     if judged.pending
@@ -221,7 +236,7 @@ fn not_believed(
     stan: Stan,
     answer: HostAnswer,
     trace: FrameTrace,
-) -> Next {
+) {
     let code = if answer.mac == MacVerdict::Wrong { "mac-wrong" } else { "mac-absent" };
     let (account, why) = (account.clone(), code.to_owned());
     cx.record(
@@ -237,7 +252,7 @@ fn not_believed(
     );
     cx.sign_out(&account, "a reply had no good MAC");
     let trace = FrameTrace::default();
-    unanswered(cx, &account, txn, stan, Unanswered { reason: ReversalReason::BadMac, why, trace, code })
+    unanswered(cx, &account, txn, stan, Unanswered { reason: ReversalReason::BadMac, why, trace, code });
 }
 
 /// Nothing is known of the payment itself, and the acquirer knows more than this journal.
@@ -259,7 +274,7 @@ fn of_another(
     cx.record(Some(txn), ObligationRecord::OfAnother { txn, stan });
     cx.outdated(&why);
     if cx.state.obligation(txn, stan).is_none_or(|o| o.duty != Duty::Repeat) {
-        cx.end_in_doubt(txn, stan, OF_ANOTHER);
+        cx.end_in_doubt(txn, stan, Reason::new(OF_ANOTHER, Class::D));
         return Next::Stay;
     }
     no_word(cx, &account, txn, stan, why, FrameTrace::default());
@@ -325,7 +340,7 @@ fn decided(
     );
     cx.requirement(account, txn, digit);
     if pending {
-        cx.end_unknown(account, "pending", Class::P);
+        cx.end_unknown(account, Reason::new("pending", Class::P));
         return Next::Stay;
     }
     if partial {

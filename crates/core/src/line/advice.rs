@@ -28,7 +28,7 @@ impl Line {
     /// What became of a try says how the line is.
     pub(super) fn forwarded(&mut self, cx: &Context, txn: u64, event: &HostEvent) {
         match event {
-            HostEvent::NotSent { .. } | HostEvent::NoReply { .. } => {
+            HostEvent::NotSent { .. } | HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => {
                 let failures = self.failing.map_or(1, |f| f.failures.saturating_add(1));
                 let not_before = cx.now + cx.backoff(self.id(), failures, txn);
                 self.failing = Some(Failing { not_before, failures });

@@ -25,7 +25,7 @@ impl Line {
         let late = matches!(event, HostEvent::Late { .. });
         if !late && let Some(purpose) = self.exchanges.take(tag) {
             match &event {
-                HostEvent::NoReply { .. } => self.exchanges.miss(tag, purpose),
+                HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => self.exchanges.miss(tag, purpose),
                 HostEvent::Reply { .. } => self.heard(cx),
                 HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => {}
             }

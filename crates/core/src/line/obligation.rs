@@ -43,7 +43,7 @@ impl Line {
                     cx.stuck(&o);
                 }
             }
-            HostEvent::NoReply { why, trace } => {
+            HostEvent::NoReply { why, trace } | HostEvent::Unusable { why, trace } => {
                 let failed = FailedTry { code: None, why, left: true, trace };
                 cx.obligation_failed(&id, txn, stan, failed);
             }
@@ -101,12 +101,14 @@ impl Line {
             }
             Purpose::Request { txn, stan } => {
                 let (account, why) = (self.id().clone(), "late".into());
+                self.late_sign_in(cx, answer.clone());
                 let answer = Box::new(answer);
                 let record = RequestRecord::Disregarded { txn, account, stan, why, answer, trace };
                 cx.record(Some(txn), record);
             }
             Purpose::Settlement { txn, stan } => self.settlement_answer(cx, txn, stan, answer, trace),
-            Purpose::Query { .. } | Purpose::SignIn | Purpose::Probe { .. } => {}
+            Purpose::SignIn => self.late_sign_in(cx, answer),
+            Purpose::Query { .. } | Purpose::Probe { .. } => {}
         }
     }
 }

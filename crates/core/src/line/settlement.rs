@@ -7,7 +7,7 @@ use payterm_schema::{
     HostAnswer, HostEvent, Kind, Money, RequestRecord, SettlementRecord, Status, Time,
     account::Stan,
     host::{FrameTrace, MessageKind, Plan, RetryRule, SecretsFrom},
-    outcome::Class,
+    outcome::{Class, Reason},
     record::{Duty, Ending, Obligation, ObligationState},
     settlement::{BatchPart, Half, Halves, Settlement, StuckLine, Verdict},
     totals::Total,
@@ -180,6 +180,7 @@ impl Line {
                 failed(Some("not-buildable"), why, Fail::Held, FrameTrace::default())
             }
             HostEvent::NoReply { why, trace } => failed(None, why, Fail::Again, trace),
+            HostEvent::Unusable { why, trace } => failed(Some("reply-unusable"), why, Fail::Again, trace),
             HostEvent::Reply { answer, trace } => {
                 return self.settlement_answer(cx, txn, stan, *answer, trace);
             }
@@ -297,13 +298,15 @@ impl Line {
         // As often as a reversal: then a person asks the acquirer.
         let hold = fail == Fail::Held || (left && tries + 1 >= self.account.config.obligation_tries);
         let told = code.clone().unwrap_or_else(|| "no-reply".into());
+        let detail = code.as_deref().filter(|c| *c == "reply-unusable").map(|_| why.clone());
         let account = id.clone();
         cx.record(
             Some(txn),
             SettlementRecord::Failed { txn, account, stan, code, why, next_try, left, hold, trace },
         );
         if cx.runs(txn) {
-            cx.end_unknown(&id, &told, if hold { Class::D } else { Class::E });
+            let class = if hold { Class::D } else { Class::E };
+            cx.end_unknown(&id, Reason { detail, ..Reason::new(told, class) });
         } else if hold {
             cx.trouble("settlement-held");
         }

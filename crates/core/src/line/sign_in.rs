@@ -11,6 +11,8 @@ use payterm_schema::{
 /// Waits before the next automatic sign-in after a failed one: doubles from the first to the last.
 const WAIT_FIRST: Millis = Millis::secs(5);
 const WAIT_MAX: Millis = Millis::secs(300);
+/// Wait before the next one for a customer who waits for it.
+const WAIT_WAITED: Millis = Millis::secs(2);
 /// How long a self-test waits for the echo's answer: a customer who comes meanwhile waits for it too.
 const PROBE_MS: u32 = 5_000;
 
@@ -59,9 +61,17 @@ impl Line {
                 cx.signal(Signal::LineDown { account: self.id().clone(), sign_in: true });
                 cx.signal(Signal::SettlesBehind { account: self.id().clone() });
             }
-            HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => {
+            HostEvent::Unbuildable { why } => {
                 self.sign_in_failed(cx, why);
                 self.nobody_waits(cx, "not-sent");
+            }
+            // Whoever waits for it waits on, for as long as the configuration says.
+            HostEvent::NoReply { why, .. } | HostEvent::Unusable { why, .. } => {
+                self.sign_in_failed(cx, why);
+                if self.waits().is_some() {
+                    self.sign_in.not_before = cx.now + WAIT_WAITED;
+                }
+                cx.signal(Signal::SettlesBehind { account: self.id().clone() });
             }
             HostEvent::Late { .. } => {}
         }
@@ -69,10 +79,22 @@ impl Line {
 
     fn sign_in_answer(&mut self, cx: &mut Context, answer: HostAnswer) {
         let id = self.id().clone();
-        let Some(why) = cx.sign_in_refusal(&id, &answer) else { return cx.record_sign_in(&id, answer) };
-        let refused = matches!(answer.keys, KeysVerdict::Refused(_));
-        self.sign_in_failed(cx, why);
-        self.nobody_waits(cx, if refused { "keys-refused" } else { "sign-in-failed" });
+        match cx.sign_in_refusal(&id, &answer) {
+            None => cx.record_sign_in(&id, answer),
+            Some((code, why)) => {
+                self.sign_in_failed(cx, why);
+                self.nobody_waits(cx, code);
+            }
+        }
+    }
+
+    /// An answer after its time, of which the link has taken over the keys: no later sign-in has left.
+    pub(super) fn late_sign_in(&self, cx: &mut Context, answer: HostAnswer) {
+        let id = self.id();
+        let good = answer.keys == KeysVerdict::Loaded && cx.sign_in_refusal(id, &answer).is_none();
+        if good && !cx.signed_in(&self.account) {
+            cx.record_sign_in(id, answer);
+        }
     }
 
     fn sign_in_failed(&mut self, cx: &mut Context, why: String) {
@@ -111,7 +133,7 @@ impl Line {
                 }
             }
             HostEvent::Unbuildable { why } => Err(Fault::invalid("echo", &why)),
-            HostEvent::NotSent { why } | HostEvent::NoReply { why, .. } => {
+            HostEvent::NotSent { why } | HostEvent::NoReply { why, .. } | HostEvent::Unusable { why, .. } => {
                 Err(Fault::Unreachable { cause: why })
             }
         };

@@ -1,6 +1,6 @@
 //! What the state says when it is asked.
 use super::{FAR, State};
-use crate::ledger::Ledger;
+use crate::{ledger::Ledger, recovery::BatchInDoubt};
 use payterm_schema::{AccountId, Outcome, account::Stan, record::Obligation};
 use std::sync::LazyLock;
 
@@ -69,5 +69,10 @@ impl State {
     pub fn blocked(&self, account: &AccountId) -> bool {
         self.accounts.get(account).is_some_and(|l| l.settling.is_some())
             || self.obligations.blocking(account).is_some()
+    }
+
+    /// Nobody has said yet whether ours was closed.
+    pub(crate) fn batches_in_doubt(&self) -> impl Iterator<Item = (&AccountId, &BatchInDoubt)> {
+        self.recovering.iter().flat_map(|r| &r.batches).filter(|(_, d)| !d.open)
     }
 }

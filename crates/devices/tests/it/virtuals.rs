@@ -56,7 +56,8 @@ fn a_swipe_is_refused_queued_or_waited_for() {
     reader.arm(&[EntryMode::Swipe]).unwrap();
     assert_eq!(instrument(&mut *reader), Instrument::Swiped(t1));
     let mut raw = UnixStream::connect(w.path()).unwrap();
-    raw.write_all(b"{\"do\":\"swipe\",\"tracks\":\"%B6222^A^?;622202000000=3012?\",\"queue\":true}\n").unwrap();
+    raw.write_all(b"{\"do\":\"swipe\",\"tracks\":\"%B6222^A^?;622202000000=3012?\",\"queue\":true}\n")
+        .unwrap();
     assert_eq!(BufReader::new(raw).lines().next().unwrap().unwrap(), r#"{"ok":true}"#);
     reader.arm(&[EntryMode::Swipe]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };

@@ -29,13 +29,18 @@ struct Rig {
     dir: TempDir,
     config: AccountConfig,
     tls: Option<TlsConfig>,
-    profile: &'static str,
+    profile: Profile,
 }
 impl Rig {
     fn new(address: String) -> Self {
         let mut config = payterm_engine::demo::config(0).accounts.remove(0);
         config.address = address;
-        Self { dir: tempfile::tempdir().unwrap(), config, tls: None, profile: "unionpay" }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            config,
+            tls: None,
+            profile: Profile::builtin("unionpay").unwrap(),
+        }
     }
 
     /// Runs `test` with the link; answers what came late.
@@ -56,7 +61,7 @@ impl Rig {
         actix::System::new().block_on(async {
             let clock = Arc::new(Clock::start());
             let line = Arc::new(Line {
-                profile: Arc::new(Profile::builtin(self.profile).unwrap()),
+                profile: Arc::new(self.profile),
                 station: Station {
                     mid: self.config.mid.to_string(),
                     tid: self.config.tid.to_string(),
@@ -73,6 +78,8 @@ impl Rig {
                 mishaps: Mishaps::default(),
                 kept: Default::default(),
                 keys_refused: Default::default(),
+                last_sign_in: Default::default(),
+                importing: Default::default(),
                 tasks: Tasks::default(),
                 config: self.config,
             });
@@ -169,6 +176,46 @@ fn host(act: impl FnOnce(std::net::TcpStream) + Send + 'static) -> String {
     address
 }
 
+/// The next frame that is no keep-alive.
+fn hear(profile: &Profile, s: &mut std::net::TcpStream) -> Vec<u8> {
+    let mut frame = Vec::new();
+    while frame.is_empty() || payterm_hosts::is_keep_alive(profile, &frame) {
+        frame.clear();
+        let length = loop {
+            match payterm_hosts::frame_len(profile, &frame).unwrap() {
+                Some(length) => break length,
+                None => frame.push(0),
+            }
+            let last = frame.len() - 1;
+            s.read_exact(&mut frame[last..]).unwrap();
+        };
+        let prefix = frame.len();
+        frame.resize(length, 0);
+        s.read_exact(&mut frame[prefix..]).unwrap();
+    }
+    frame
+}
+
+/// Hears one request: a success without a MAC as its reply, with changes made to it.
+fn reply_to(
+    profile: &Profile,
+    s: &mut std::net::TcpStream,
+    change: impl FnOnce(&mut payterm_hosts::iso8583::Message),
+) -> Vec<u8> {
+    let d = payterm_hosts::decode(profile, &hear(profile, s)).unwrap();
+    let answer: payterm_schema::HostAnswer = serde_json::from_str(
+        r#"{"code":"00","mac":"not_used","keys":"none","amount":null,"time":null,"date":null,
+            "settlement_date":null,"acquirer":null,"rrn":null,"auth_code":null,"issuer_id":null,
+            "acquirer_id":null,"balance":null,"batch":null,"scheme":null,"texts":[],"fee":null,
+            "requirement":0}"#,
+    )
+    .unwrap();
+    let mut m = payterm_hosts::reply_message(profile, &d.message, &answer, None).unwrap();
+    change(&mut m);
+    let reply = payterm_hosts::encode(profile, &d.envelope.reply(profile, 0), &mut m, None).unwrap();
+    reply.reveal().to_vec()
+}
+
 #[test]
 fn keys_are_in_the_vault_before_the_answer_is_told() {
     let (_a, address) = acquirer(payterm_simulator::Options::fast());
@@ -226,6 +273,69 @@ fn silence_and_a_closed_connection_are_no_reply() {
     });
 }
 
+/// It is told at once, with the field and all that could be read.
+#[test]
+fn an_answer_that_cannot_be_read_is_told_with_its_fields() {
+    let loose = include_str!("../../../hosts/profiles/unionpay.toml")
+        .replace("39 = { name = \"response code\", class = \"an\"", "39 = { name = \"x\", class = \"b\"");
+    let profile = Profile::parse(&loose).unwrap();
+    let address = host(move |mut s| {
+        let reply = reply_to(&profile, &mut s, |m| m.set(39, b"0\0").unwrap());
+        s.write_all(&reply).unwrap();
+        while s.read(&mut [0; 64]).is_ok_and(|n| n > 0) {}
+    });
+    Rig::new(address).run(|link| async move {
+        let began = Instant::now();
+        let event = link.sign_in(1, 5_000).await;
+        let HostEvent::Unusable { why, trace } = &event else { panic!("{event:?}") };
+        assert_eq!(why, "F39: a character is no letter, digit or space");
+        let row = |n: &str| trace.received.iter().find(|r| *r.field == *n).map(|r| r.value.as_str());
+        assert_eq!((row("F11"), row("F60").is_some(), trace.sent.is_empty()), (Some("000001"), true, false));
+        assert!(row("F39").unwrap().contains("2 bytes"), "{trace:?}");
+        assert!(began.elapsed() < Duration::from_secs(3), "nobody waits for another one");
+    });
+}
+
+/// At any moment, alone and in pieces; one is neither an answer nor a reason to wait longer.
+#[test]
+fn a_length_of_zero_is_a_keep_alive() {
+    for echo in [false, true] {
+        let mut profile = Profile::builtin("unionpay").unwrap();
+        let theirs = profile.clone();
+        if echo {
+            profile.frame.keep_alive = payterm_hosts::KeepAlive::Echo;
+        }
+        let (tell, echoed) = std::sync::mpsc::channel();
+        let address = host(move |mut s| {
+            s.set_nodelay(true).unwrap();
+            s.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            s.write_all(&[0, 0, 0]).unwrap();
+            let reply = reply_to(&theirs, &mut s, |_| ());
+            s.write_all(&[0, 0, 0]).unwrap();
+            s.write_all(&reply).unwrap();
+            s.write_all(&[0, 0]).unwrap();
+            hear(&theirs, &mut s);
+            s.write_all(&[0, 0]).unwrap();
+            tell.send(s.read_exact(&mut [0; 2]).is_ok()).unwrap();
+            while s.write_all(&[0, 0]).is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let mut rig = Rig::new(address);
+        rig.config.persistent = true;
+        rig.profile = profile;
+        rig.run(|link| async move {
+            let event = link.sign_in(1, 5_000).await;
+            assert!(matches!(event, HostEvent::Reply { .. }), "{event:?}");
+            let began = Instant::now();
+            let event = link.sign_in(2, 400).await;
+            assert!(matches!(&event, HostEvent::NoReply { why, .. } if why == "time-out"), "{event:?}");
+            assert!((400..2_000).contains(&began.elapsed().as_millis()));
+        });
+        assert_eq!(echoed.recv().unwrap(), echo);
+    }
+}
+
 #[test]
 fn garbage_is_no_answer() {
     let address = host(|mut s| {
@@ -236,7 +346,8 @@ fn garbage_is_no_answer() {
     });
     Rig::new(address).run(|link| async move {
         let event = link.sign_in(1, 1_000).await;
-        assert!(matches!(event, HostEvent::NoReply { .. }), "{event:?}");
+        let HostEvent::Unusable { why, trace } = &event else { panic!("{event:?}") };
+        assert!(why.starts_with("frame length") && *trace.received[0].field == *"FRAME", "{event:?}");
     });
 }
 
@@ -248,13 +359,30 @@ fn a_late_answer_is_told_once_after_no_reply() {
         let event = link.sign_in(7, 300).await;
         assert!(matches!(event, HostEvent::NoReply { .. }), "{event:?}");
         tokio::time::sleep(Duration::from_millis(1_200)).await;
-        assert!(!link.vault.has_working_keys("cup"), "late keys are not taken");
+        assert!(link.vault.has_working_keys("cup"), "the host has these keys now");
     });
     let whole = |t: &FrameTrace| !t.sent.is_empty() && !t.received.is_empty();
     assert!(
         matches!(&late[..], [(7, HostEvent::Late { answer, trace })] if answer.code == "00" && whole(trace)),
         "{late:?}"
     );
+}
+
+/// The host has other keys by then.
+#[test]
+fn late_keys_are_not_taken_after_another_sign_in_has_left() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    a.mishaps().next(Mishap::LateReply { ms: 700 }).unwrap();
+    a.mishaps().next(Mishap::DropReply).unwrap();
+    let late = Rig::new(address).run(|link| async move {
+        for tag in [1, 2] {
+            assert!(matches!(link.sign_in(tag, 250).await, HostEvent::NoReply { .. }));
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert!(!link.vault.has_working_keys("cup"));
+    });
+    let none = |a: &payterm_schema::HostAnswer| a.keys == KeysVerdict::None;
+    assert!(matches!(&late[..], [(1, HostEvent::Late { answer, .. })] if none(answer)), "{late:?}");
 }
 
 #[test]
@@ -339,24 +467,12 @@ fn keys_for_a_machine_that_is_gone_are_not_taken() {
 fn keys_come_from_a_sign_in_only() {
     let profile = Profile::builtin("demo-x919").unwrap();
     let address = host(move |mut s| {
-        let mut frame = vec![0; 2048];
-        let n = s.read(&mut frame).unwrap();
-        let d = payterm_hosts::decode(&profile, &frame[..n]).unwrap();
-        let answer: payterm_schema::HostAnswer = serde_json::from_str(
-            r#"{"code":"00","mac":"not_used","keys":"none","amount":null,"time":null,"date":null,
-                "settlement_date":null,"acquirer":null,"rrn":null,"auth_code":null,"issuer_id":null,
-                "acquirer_id":null,"balance":null,"batch":null,"scheme":null,"texts":[],"fee":null,
-                "requirement":0}"#,
-        )
-        .unwrap();
-        let keys = payterm_schema::secret::SecretBytes::new(vec![7; 40]);
-        let mut m = payterm_hosts::reply_message(&profile, &d.message, &answer, Some(&keys)).unwrap();
-        let reply = payterm_hosts::encode(&profile, &d.envelope.reply(&profile, 0), &mut m, None).unwrap();
-        s.write_all(reply.reveal()).unwrap();
-        assert_eq!(s.read(&mut frame).unwrap_or(0), 0);
+        let reply = reply_to(&profile, &mut s, |m| m.set(profile.keys.field, [7; 40]).unwrap());
+        s.write_all(&reply).unwrap();
+        assert_eq!(s.read(&mut [0; 64]).unwrap_or(0), 0);
     });
     let mut rig = Rig::new(address);
-    rig.profile = "demo-x919";
+    rig.profile = Profile::builtin("demo-x919").unwrap();
     rig.run(|link| async move {
         let event = link.send(Kind::Echo, 1, 5_000).await;
         let HostEvent::Reply { answer, .. } = event else { panic!("{event:?}") };
@@ -455,7 +571,7 @@ fn other_certificates_are_for_the_next_connection() {
         assert!(replied(&link.sign_in(1, 5_000).await));
         acquirer.mishaps().next(Mishap::LateReply { ms: 500 }).unwrap();
         let (slow, ()) = tokio::join!(link.sign_in(2, 5_000), async {
-            while acquirer.log().unwrap().len() < 2 {
+            while !acquirer.mishaps().list().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             link.line.set_tls(other);

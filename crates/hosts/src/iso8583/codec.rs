@@ -11,6 +11,39 @@ pub struct Unpacked {
     pub message: Message,
     /// Start of the last field's value in the packed bytes.
     pub last: usize,
+    /// Fields that are not of the table's form, in order: they are not in the message.
+    pub left_out: Vec<LeftOut>,
+    /// Fault after which nothing more could be read, and where its bytes begin.
+    pub broken: Option<(IsoError, usize)>,
+}
+impl Unpacked {
+    /// The first fault.
+    pub fn fault(&self) -> Option<IsoError> {
+        let left_out = self.left_out.first().map(|l| IsoError { part: Part::Field(l.field), rule: l.rule });
+        left_out.or(self.broken.as_ref().map(|(e, _)| *e))
+    }
+}
+
+/// A field that is not of the table's form, but whose length is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub field: u8,
+    pub rule: Rule,
+    /// Its value in the packed bytes.
+    pub at: Range<usize>,
+}
+
+/// Length indicator and class (characters are bytes) of a field of variable length in ISO 8583:1987: a field
+/// that a table does not list can be passed over.
+const fn of_the_standard(field: u8) -> Option<(Prefix, Class)> {
+    match field {
+        2 | 32 | 33 => Some((Prefix::Ll, Class::N)),
+        35 => Some((Prefix::Ll, Class::Z)),
+        36 => Some((Prefix::Lll, Class::Z)),
+        34 | 44 | 45 => Some((Prefix::Ll, Class::B)),
+        46..=48 | 54..=63 => Some((Prefix::Lll, Class::B)),
+        _ => None,
+    }
 }
 
 /// Two ASCII characters of a packed byte; the bit `BAD`, which no ASCII character has, marks a nibble that is
@@ -177,8 +210,16 @@ impl super::Table {
         if bad & 0xF0 == 0 { Ok(()) } else { Err(rule) }
     }
 
-    /// Unpacks a whole message (MTI to the last field); bytes after it are refused.
+    /// Unpacks a whole message (MTI to the last field), of which all is as the table says; bytes after it are
+    /// refused.
     pub fn unpack(&self, bytes: &[u8]) -> Result<Unpacked, IsoError> {
+        let unpacked = self.take_apart(bytes)?;
+        unpacked.fault().map_or(Ok(unpacked), Err)
+    }
+
+    /// Unpacks what can be: a field that is not of the table's form, or that the table does not have, is left
+    /// out where its length is known.
+    pub fn take_apart(&self, bytes: &[u8]) -> Result<Unpacked, IsoError> {
         if bytes.len() > MAX_MESSAGE {
             return fault(Part::Message, Rule::TooLong { max: MAX_MESSAGE, found: bytes.len() });
         }
@@ -188,24 +229,38 @@ impl super::Table {
         // A packed byte becomes two characters at most.
         let mut message = Message::with_room(mti, 0);
         message.arena = vec![0; 2 * bytes.len()];
-        message.present = present;
         let (mut last, mut used) = (pos, 0);
+        let (mut left_out, mut broken) = (Vec::new(), None);
         for field in Bits(present) {
-            let part = Part::Field(field);
-            let Some(format) = self.formats[usize::from(field)] else { return fault(part, Rule::Unknown) };
-            let place = message.arena.get_mut(used..).unwrap_or_default();
-            let (value, length) = match self.unpack_field(format, bytes, pos, place) {
-                Ok(read) => read,
-                Err(rule) => return fault(part, rule),
+            let format = self.formats[usize::from(field)];
+            let (at, length) = match self.extent(field, format, bytes, pos) {
+                Ok(found) => found,
+                Err(rule) => {
+                    broken = Some((IsoError { part: Part::Field(field), rule }, pos));
+                    break;
+                }
             };
-            message.at[usize::from(field)] = (used as u16, (used + length) as u16);
-            (last, pos, used) = (value.start, value.end, used + length);
+            (last, pos) = (at.start, at.end);
+            let room = message.arena.get_mut(used..used + length).unwrap_or_default();
+            let raw = bytes.get(at.clone()).unwrap_or_default();
+            match format.map_or(Err(Rule::Unknown), |f| self.content(f, length, raw, room)) {
+                Ok(()) => {
+                    message.at[usize::from(field)] = (used as u16, (used + length) as u16);
+                    message.present |= bit(field);
+                    used += length;
+                }
+                Err(rule) => {
+                    room.fill(0);
+                    left_out.push(LeftOut { field, rule, at });
+                }
+            }
         }
-        if pos != bytes.len() {
-            return fault(Part::Message, Rule::Trailing(bytes.len() - pos));
+        if broken.is_none() && pos != bytes.len() {
+            let rule = Rule::Trailing(bytes.len() - pos);
+            broken = Some((IsoError { part: Part::Message, rule }, pos));
         }
         message.arena.truncate(used);
-        Ok(Unpacked { message, last })
+        Ok(Unpacked { message, last, left_out, broken })
     }
 
     fn unpack_mti(&self, bytes: &[u8]) -> Result<([u8; 4], usize), IsoError> {
@@ -244,32 +299,45 @@ impl super::Table {
         if present & bit(1) != 0 { fault(Part::Bitmap, Rule::SecondBitmap) } else { Ok((present, need)) }
     }
 
-    /// Writes the decoded value to the start of `out`; gives the range of the value in `bytes` and its
-    /// decoded length.
+    /// Where the value of a field stands, and its decoded length.
     #[inline]
-    fn unpack_field(
+    fn extent(
         &self,
-        format: Format,
+        field: u8,
+        format: Option<Format>,
         bytes: &[u8],
         pos: usize,
-        out: &mut [u8],
     ) -> Result<(Range<usize>, usize), Rule> {
-        let max = usize::from(format.max);
-        let (len, pos) = match format.prefix {
+        let (prefix, class) = match format {
+            Some(f) => (f.prefix, f.class),
+            None => of_the_standard(field).ok_or(Rule::Unknown)?,
+        };
+        let max = format.map_or(usize::MAX, |f| usize::from(f.max));
+        let (len, pos) = match prefix {
             Prefix::Fixed => (max, pos),
             Prefix::Ll => self.length(bytes, pos, 2)?,
             Prefix::Lll => self.length(bytes, pos, 3)?,
         };
+        let packed = matches!(class, Class::N | Class::Z) && self.numeric == Digits::Bcd;
+        let size = if packed { len.div_ceil(2) } else { len };
+        let have = bytes.len().saturating_sub(pos);
+        if size <= have {
+            Ok((pos..pos + size, len))
+        } else if len > max {
+            Err(Rule::TooLong { max, found: len })
+        } else {
+            Err(Rule::Truncated { need: size, have })
+        }
+    }
+
+    /// Writes the decoded value to `out`, which is as long as that.
+    #[inline]
+    fn content(&self, format: Format, len: usize, raw: &[u8], out: &mut [u8]) -> Result<(), Rule> {
+        let max = usize::from(format.max);
         if len > max {
             return Err(Rule::TooLong { max, found: len });
         }
         let packed = matches!(format.class, Class::N | Class::Z) && self.numeric == Digits::Bcd;
-        let size = if packed { len.div_ceil(2) } else { len };
-        let truncated = Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) };
-        let (Some(raw), Some(out)) = (bytes.get(pos..pos + size), out.get_mut(..len)) else {
-            return Err(truncated);
-        };
-        let range = pos..pos + size;
         let (pairs, nibbles, rule) = match format.class {
             Class::N => (&DIGIT_PAIRS, &DIGIT_NIBBLES, Rule::NotDigit),
             Class::Z => (&TRACK_PAIRS, &TRACK_NIBBLES, Rule::NotTrack),
@@ -278,8 +346,7 @@ impl super::Table {
                 if format.for_people {
                     out.iter_mut().filter(|b| b.is_ascii_control()).for_each(|b| *b = b' ');
                 }
-                check_text(format.class, out)?;
-                return Ok((range, len));
+                return check_text(format.class, out);
             }
         };
         let mut bad = 0;
@@ -288,7 +355,7 @@ impl super::Table {
                 *place = if *c == b'D' { b'=' } else { *c };
                 bad |= nibbles[usize::from(*c)];
             }
-            return if bad & BAD == 0 { Ok((range, len)) } else { Err(rule) };
+            return if bad & BAD == 0 { Ok(()) } else { Err(rule) };
         }
         let (mut whole, mut places) = (raw, out);
         if len % 2 == 1 {
@@ -302,7 +369,7 @@ impl super::Table {
                     (whole, places) = (more, rest);
                     (last >> 4, last & 15, place)
                 }
-                (Align::Left | Align::Right, _, _) => return Err(truncated),
+                (Align::Left | Align::Right, _, _) => unreachable!("an odd length above 0 has a byte"),
             };
             if free != 0 {
                 return Err(Rule::Padding);
@@ -315,7 +382,7 @@ impl super::Table {
             *place = pairs[usize::from(*byte)];
             bad |= place[0];
         }
-        if bad & BAD == 0 { Ok((range, len)) } else { Err(rule) }
+        if bad & BAD == 0 { Ok(()) } else { Err(rule) }
     }
 
     /// The length indicator of so many digits; gives the length and where the value starts.

@@ -4,7 +4,7 @@
 mod codec;
 mod message;
 
-pub use codec::Unpacked;
+pub use codec::{LeftOut, Unpacked};
 pub use message::Message;
 
 use serde::Deserialize;

@@ -19,6 +19,18 @@ pub struct Frame {
     pub header: Option<String>,
     /// Position, counted from 1, of the header digit that the host sets: the processing requirement.
     pub requirement_digit: Option<usize>,
+    /// Answer to a frame of length 0. Default: none.
+    #[serde(default)]
+    pub keep_alive: KeepAlive,
+}
+/// Answer to a keep-alive, a frame of length 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepAlive {
+    #[default]
+    Ignore,
+    /// The same, back.
+    Echo,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,4 +4,5 @@ mod golden;
 mod icc;
 mod messages;
 mod random;
+mod strict;
 mod support;

@@ -30,7 +30,7 @@ fn reply(
     let mut m = reply_message(p, &d.message, answer, None).unwrap();
     change(&mut m);
     let frame = encode(p, &d.envelope.reply(p, 0), &mut m, mac).unwrap();
-    read(p, frame.reveal(), &TestMac::new(MAK))
+    read(p, frame.reveal(), &TestMac::new(MAK)).map_err(|e| e.why)
 }
 
 #[test]
@@ -382,6 +382,8 @@ fn frame_lengths() {
     let (u, d) = (union(), Profile::builtin("demo-x919").unwrap());
     assert_eq!(frame_len(&u, &[0]), Ok(None));
     assert_eq!(frame_len(&u, &[0, 10]), Ok(Some(12)));
+    assert_eq!((frame_len(&u, &[0, 0, 9]), is_keep_alive(&u, &[0, 0])), (Ok(Some(2)), true));
+    assert_eq!(decode(&u, &[0, 0]).map(|_| ()), Err(FrameError::KeepAlive));
     assert_eq!(frame_len(&u, &[0, 9]), Err(FrameError::Length { found: 9, min: 10, max: 2048 }));
     assert_eq!(frame_len(&u, &[0xFF, 0xFF]), Err(FrameError::Length { found: 65535, min: 10, max: 2048 }));
     assert_eq!(frame_len(&d, b"010"), Ok(None));

@@ -375,7 +375,10 @@ fn an_old_copy_of_the_state_directory_is_behind_its_generation_file() {
     put(&store, Commit { records: vec![entry], ..Commit::default() }).unwrap();
     store.close();
     drop(store);
-    assert!(open(&old).1.restored.is_none());
+    let (store, loaded) = open(&old);
+    assert!(loaded.restored.is_none());
+    store.close();
+    drop(store);
     // On a new machine it is not there; another terminal's says nothing.
     for there in [None, Some([7; 32])] {
         fs::remove_file(&file).unwrap();

@@ -71,9 +71,8 @@ fn corrupt_reply_is_no_approval_for_the_terminal() {
     let (plan, _) = send(&mut t);
     let frame = t.frame(Duration::from_secs(5)).unwrap();
     match read(&t.profile, &frame, &t.mak) {
-        Err(ReadError::Frame(_)) => {}
+        Err(e) => assert!(matches!(e.why, ReadError::Frame(_)), "{}", e.why),
         Ok(reply) => assert_eq!(reply.answer.mac, MacVerdict::Wrong),
-        Err(e) => panic!("{e}"),
     }
     assert_eq!(spent(&r), 100);
     reversed(&r, &mut t, &plan, "00");

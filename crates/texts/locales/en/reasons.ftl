@@ -27,6 +27,8 @@ reason-still-running = The payment is still under way at the terminal
 next-still-running = Do not take the money again. Wait for the final result, or cancel the payment
 reason-no-reply = The acquirer did not answer, the result is not known
 next-no-reply = Do not take the money again. Wait for the final result
+reason-reply-unusable = The acquirer's answer cannot be used and the result is not known
+next-reply-unusable = Do not take the money again. Wait for the final result; if this repeats, call support
 reason-mac-wrong = The answer's check failed and it cannot be trusted, the result is not known
 next-mac-wrong = Do not take the money again. Wait for the final result; if this repeats, call support
 reason-answer-of-another = The acquirer answered with another payment's answer: whether this one was made is not known
@@ -93,6 +95,8 @@ reason-not-signed-in = The terminal is not signed in
 next-not-signed-in = Nothing was charged. Sign in, then start a new payment
 reason-sign-in-failed = The sign-in failed
 next-sign-in-failed = Nothing was charged. Check the network and sign in again; if it fails again, call support
+reason-keys-absent = The acquirer's sign-in reply holds no working keys
+next-keys-absent = Nothing was charged. Call support: the acquirer must send keys (F62) with the sign-in
 reason-keys-refused = The keys of the sign-in failed their check and are not used
 next-keys-refused = Nothing was charged. Call the acquirer
 

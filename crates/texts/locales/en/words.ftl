@@ -128,6 +128,7 @@ yes = yes
 pin-used = PIN
 pair = { $a }, { $b }
 reason-with-code = { $text } ({ $code })
+reason-with-detail = { $text } ({ $detail })
 amount-cny = { $currency } { $value }
 amount-other = { $currency } { $value }
 

@@ -27,6 +27,8 @@ reason-still-running = 交易仍在终端上进行
 next-still-running = 不要重复收款,请等待最终结果或取消交易
 reason-no-reply = 收单机构没有应答,结果未知
 next-no-reply = 不要重复收款,请等待最终结果
+reason-reply-unusable = 收单机构的应答无法使用,结果未知
+next-reply-unusable = 不要重复收款,请等待最终结果;多次出现请联系客服
 reason-mac-wrong = 应答校验错误,不能采信,结果未知
 next-mac-wrong = 不要重复收款,请等待最终结果;多次出现请联系客服
 reason-answer-of-another = 收单机构的应答属于另一笔交易,本笔结果未知
@@ -93,6 +95,8 @@ reason-not-signed-in = 终端尚未签到
 next-not-signed-in = 未扣款,请签到后重新发起收款
 reason-sign-in-failed = 签到失败
 next-sign-in-failed = 未扣款,请检查网络后重新签到;多次失败请联系客服
+reason-keys-absent = 签到应答中没有工作密钥
+next-keys-absent = 未扣款。请联系客服:收单机构签到时须下发密钥(F62)
 reason-keys-refused = 签到下发的密钥校验失败,未使用
 next-keys-refused = 未扣款,请联系收单机构
 

@@ -128,6 +128,7 @@ yes = 是
 pin-used = 已输密码
 pair = { $a }、{ $b }
 reason-with-code = { $text }({ $code })
+reason-with-detail = { $text }({ $detail })
 amount-cny = { $value } 元
 amount-other = { $value } { $currency }
 

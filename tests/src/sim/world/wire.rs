@@ -6,7 +6,7 @@ use super::{Event, World};
 use crate::sim::bank::HostFault;
 use payterm_schema::{
     HostEvent, HostMessage, PinBlock,
-    host::{CardSecrets, FrameTrace, HostAnswer, MessageKind, SecretsFrom},
+    host::{CardSecrets, FrameTrace, HostAnswer, KeysVerdict, MessageKind, SecretsFrom},
     kind::Kind,
 };
 
@@ -67,6 +67,22 @@ impl World {
         self.arrives(m, &fault);
     }
 
+    /// The link takes no keys of an answer that came late when another sign-in has left since.
+    pub(super) fn link_keys(&self, tag: u64, mut event: HostEvent) -> HostEvent {
+        let Some(m) = self.messages.get(&tag) else { return event };
+        let later = |other: &HostMessage| {
+            other.tag > tag
+                && other.account == m.account
+                && matches!(other.plan.kind, Kind::SignIn | Kind::SignOff)
+        };
+        if let HostEvent::Late { answer, .. } = &mut event
+            && self.messages.values().any(later)
+        {
+            answer.keys = KeysVerdict::None;
+        }
+        event
+    }
+
     /// What becomes of the message, and of its answer.
     fn arrives(&mut self, m: HostMessage, fault: &HostFault) {
         let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);
@@ -109,7 +125,8 @@ impl World {
             }
             HostFault::Damaged => {
                 self.at_bank(&m, fault);
-                self.later(30, Event::Host { tag, event: silence("the frame is malformed") });
+                let (why, trace) = ("F4: a character or nibble is no digit".into(), FrameTrace::default());
+                self.later(30, Event::Host { tag, event: HostEvent::Unusable { why, trace } });
             }
             HostFault::LinkDied => {
                 self.at_bank(&m, fault);

@@ -41,7 +41,6 @@ fn unit(key: &str, meaning: &str) -> &'static str {
         Some("hours") => "h",
         Some("minutes") => "min",
         Some("tries") => "tries",
-        Some(_) if meaning.contains("minor units") => "minor units",
         Some(_) if meaning.starts_with("Records") => "records",
         Some(_) | None => "",
     }
