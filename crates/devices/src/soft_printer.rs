@@ -4,6 +4,7 @@ use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt::set_socket_reuseaddr},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios,
 };
@@ -159,7 +160,7 @@ impl SoftPrinter {
     /// Switches the power on again, on the same port. Not for a pty.
     pub fn revive(&self) {
         self.change(|s| s.alive = true);
-        self.wait(Duration::from_secs(5), |s| s.listening);
+        assert!(self.wait(Duration::from_secs(5), |s| s.listening), "{} could not be kept", self.address);
     }
     /// Papers that have come out.
     pub fn papers(&self) -> Vec<SoftPaper> {
@@ -216,6 +217,7 @@ impl Shared {
     /// Runs the printer. `line` is the connection: one at a time, as real printers have.
     fn work(&self, mut listener: Option<TcpListener>, mut line: Option<OwnedFd>, address: SocketAddr) {
         let pty = line.is_some();
+        let mut port = None;
         loop {
             let mut state = self.lock();
             state.print();
@@ -224,9 +226,12 @@ impl Shared {
             }
             if !state.alive {
                 (listener, line) = (None, None);
+                if !pty && port.is_none() {
+                    port = hold(address).ok();
+                }
                 state.power_off();
             } else if !state.listening && !pty {
-                listener = TcpListener::bind(address).ok();
+                listener = port.take().and_then(|p: OwnedFd| listen(&p, 8).ok().map(|()| p.into()));
                 state.listening = listener.is_some();
             }
             let answers = std::mem::take(&mut state.answers);
@@ -362,6 +367,14 @@ impl State {
         self.held.clear();
         self.listening = false;
     }
+}
+
+/// The port of a printer that is off: connecting to it is refused, and nobody else gets it meanwhile.
+fn hold(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    Ok(socket)
 }
 
 /// Length of the command or character at the start; none when it is not complete.
