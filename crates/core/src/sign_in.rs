@@ -45,7 +45,6 @@ impl Context {
             original: None,
             operator: self.operator(),
             at: self.now,
-            offset: self.state.ledger(id).offset,
             auth_code: None,
             tip: None,
             scheme: None,
@@ -68,12 +67,6 @@ impl Context {
             KeysVerdict::None => Some(("keys-absent", "the reply holds no working keys".into())),
             KeysVerdict::Refused(why) => Some(("keys-refused", why.clone())),
         }
-    }
-
-    /// MMDD of a time of the host's clock, in its zone.
-    pub fn host_date(&self, id: &AccountId, at: Time) -> Option<String> {
-        let t = at.local(self.account(id)?.host_offset_minutes);
-        Some(format!("{:02}{:02}", u8::from(t.month()), t.day()))
     }
 
     pub fn record_sign_in(&mut self, id: &AccountId, answer: HostAnswer) {

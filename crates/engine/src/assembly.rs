@@ -263,8 +263,6 @@ impl Frame<'_> {
             kept: Default::default(),
             keys_refused: Default::default(),
             last_sign_in: Default::default(),
-            target: Default::default(),
-            untrusted: Default::default(),
             importing: Default::default(),
             tasks: self.tasks.clone(),
             config: account.clone(),

@@ -5,7 +5,6 @@
 //! Invariant: nothing of an answer is used before its signature, its addressee and its rules are checked; of
 //! a grant that does not hold in every part, nothing is taken.
 use crate::{
-    connect::Target,
     granted::with_granted,
     hostlink::{self, Tls, TlsError},
 };
@@ -32,7 +31,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::rustls;
 
 /// Greatest answer: 2 lists of 2,000 BINs, 8 accounts with 64 fee rows, in JSON within JSON.
@@ -70,7 +69,6 @@ impl From<Trouble> for Fault {
 
 pub struct Tms {
     address: (String, u16),
-    target: Target,
     timeout: Duration,
     believed: Mutex<Arc<Believed>>,
     vault: Arc<Vault>,
@@ -111,7 +109,6 @@ impl Tms {
         let timeout = Duration::from_millis(u64::from(tms.timeout_ms));
         Ok(Self {
             address: (host.to_owned(), port),
-            target: Target::default(),
             timeout,
             believed,
             vault,
@@ -276,8 +273,7 @@ impl Tms {
     ) -> Result<Bytes, Trouble> {
         let unreachable = |e: &dyn std::error::Error| trouble(Problem::Unreachable, with_causes(e));
         let (host, port) = &self.address;
-        let all = lookup_host((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?.collect();
-        let tcp = self.target.connect(all, self.timeout).await.map_err(|e| unreachable(&e))?;
+        let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?;
         let tls = tls.connect(name.clone(), tcp).await.map_err(|e| {
             let certificate = e
                 .get_ref()

@@ -110,7 +110,6 @@ pub fn plan() -> Plan {
         original: None,
         operator: "01".into(),
         at: AT,
-        offset: Default::default(),
         auth_code: None,
         tip: None,
         scheme: None,

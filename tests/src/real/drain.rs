@@ -329,7 +329,6 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             original: None,
             operator: "01".into(),
             at: Time(1_795_000_000_000),
-            offset: Default::default(),
             auth_code: None,
             tip: None,
             scheme: None,

@@ -23,37 +23,17 @@ impl Line {
 
     pub(super) fn host(&mut self, cx: &mut Context, tag: u64, event: HostEvent) {
         let late = matches!(event, HostEvent::Late { .. });
-        let event = self.trust(cx, event);
         if !late && let Some(purpose) = self.exchanges.take(tag) {
             match &event {
                 HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => self.exchanges.miss(tag, purpose),
                 HostEvent::Reply { .. } => self.heard(cx),
-                HostEvent::NotSent { .. }
-                | HostEvent::Untrusted { .. }
-                | HostEvent::Unbuildable { .. }
-                | HostEvent::Late { .. } => {}
+                HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => {}
             }
             self.dispatch(cx, purpose, event);
         } else if let Some(purpose) = self.exchanges.missed(tag)
             && let HostEvent::Late { answer, trace } | HostEvent::Reply { answer, trace } = event
         {
             self.late(cx, purpose, *answer, trace);
-        }
-    }
-
-    /// A line that is not trusted is one that is down, with another word for people.
-    fn trust(&self, cx: &mut Context, event: HostEvent) -> HostEvent {
-        let id = self.id().clone();
-        match event {
-            HostEvent::Untrusted { why } => {
-                cx.untrusted.insert(id, why.clone());
-                HostEvent::NotSent { why }
-            }
-            HostEvent::NoReply { .. } | HostEvent::Unusable { .. } | HostEvent::Reply { .. } => {
-                cx.untrusted.remove(&id);
-                event
-            }
-            HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => event,
         }
     }
 

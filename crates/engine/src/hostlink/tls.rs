@@ -1,10 +1,10 @@
 //! TLS to a host: only the CAs that the configuration names, TLS 1.2 or 1.3, rustls with ring.
-use payterm_schema::{Time, config::TlsConfig};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use std::{io, path::PathBuf, sync::Arc};
+use payterm_schema::config::TlsConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use std::{path::PathBuf, sync::Arc};
 use tokio_rustls::{
     TlsConnector,
-    rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto::ring},
+    rustls::{self, ClientConfig, RootCertStore, crypto::ring},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -50,42 +50,6 @@ pub fn connector(config: &TlsConfig, address: &str) -> Result<Tls, TlsError> {
     let name = config.server_name.as_deref().unwrap_or(host).to_owned();
     let name = ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name))?;
     Ok((TlsConnector::from(Arc::new(client)), name))
-}
-
-/// What is wrong with the certificate of either side, in words and dates; none of another failure.
-pub fn untrusted(e: &io::Error) -> Option<String> {
-    let e = e.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let date = |t: UnixTime| {
-        let t = Time(i64::try_from(t.as_secs()).unwrap_or(0).saturating_mul(1_000)).local(0);
-        format!("{}-{:02}-{:02}", t.year(), u8::from(t.month()), t.day())
-    };
-    if let rustls::Error::AlertReceived(alert) = e {
-        let ours = matches!(
-            alert,
-            AlertDescription::BadCertificate
-                | AlertDescription::UnsupportedCertificate
-                | AlertDescription::CertificateRevoked
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::UnknownCA
-                | AlertDescription::CertificateRequired
-        );
-        return ours.then(|| format!("the host refuses this terminal's certificate: {alert:?}"));
-    }
-    let rustls::Error::InvalidCertificate(c) = e else { return None };
-    Some(match c {
-        CertificateError::ExpiredContext { not_after, time } => {
-            format!("the host's certificate was valid until {}, and it is {}", date(*not_after), date(*time))
-        }
-        CertificateError::NotValidYetContext { not_before, time } => {
-            format!("the host's certificate is valid from {}, and it is {}", date(*not_before), date(*time))
-        }
-        CertificateError::UnknownIssuer => "the host's certificate is of no CA in tls.ca".into(),
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            format!("the host's certificate is for {}, not for {}", presented.join(", "), expected.to_str())
-        }
-        other => format!("the host's certificate: {other}"),
-    })
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {

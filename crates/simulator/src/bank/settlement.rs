@@ -174,7 +174,7 @@ impl Bank {
         let reply = match &ask.what {
             BatchWhat::Totals(told) => match totals(&tx, &world, account, ask.batch, told, mishap, clock)? {
                 Some(settlement) => HostAnswer { settlement: Some(settlement), ..plain("00") },
-                None => plain("12"),
+                None => plain("95"),
             },
             BatchWhat::Records(list) => plain(records(&tx, account, ask, list)?),
             BatchWhat::End { records, balanced } => {
