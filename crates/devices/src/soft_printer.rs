@@ -1,7 +1,7 @@
 //! Printer in software, for tests and the demo: takes ESC/POS over TCP or a pty, answers DLE EOT and GS ( H,
 //! records what came out on paper, and fails on demand: no paper, deaf, mute, killed in the middle of a job.
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt::set_socket_reuseaddr},
@@ -226,14 +226,18 @@ impl Shared {
             }
             if !state.alive {
                 (listener, line) = (None, None);
-                if !pty && port.is_none() {
-                    port = hold(address).ok();
-                }
                 state.power_off();
-            } else if !state.listening && !pty {
+            }
+            if !pty && listener.is_none() && port.is_none() {
+                port = hold(address).ok();
+            }
+            if state.alive && !state.listening && !pty {
                 listener = port.take().and_then(|p: OwnedFd| listen(&p, 8).ok().map(|()| p.into()));
                 state.listening = listener.is_some();
             }
+            // A child of this process that has not begun its own program yet holds the old socket too.
+            let again = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+            let again = (!pty && listener.is_none() && port.is_none()).then_some(&again);
             let answers = std::mem::take(&mut state.answers);
             let reads = !state.deaf;
             drop(state);
@@ -245,7 +249,7 @@ impl Shared {
             let source = line.as_ref().map(|l| l.as_fd()).or(listener.as_ref().map(|l| l.as_fd()));
             let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
             fds.extend(source.filter(|_| reads).map(|s| PollFd::from_borrowed_fd(s, PollFlags::IN)));
-            if !matches!(poll(&mut fds, None), Ok(_) | Err(Errno::INTR)) {
+            if !matches!(poll(&mut fds, again), Ok(_) | Err(Errno::INTR)) {
                 return;
             }
             let ready = fds.get(1).is_some_and(|f| !f.revents().is_empty());
