@@ -2,6 +2,7 @@
 use crate::{
     config::{ConfigError, differences},
     logging::{Level, LogError},
+    systemd,
 };
 use payterm_dbus::Server;
 use payterm_engine::{Engine, ReloadError, taken};
@@ -24,21 +25,22 @@ enum Refused {
 }
 
 /// Takes what can be taken of the configuration as it is in the file now; `running` is the one in use. One
-/// error, and nothing is taken. Answers what people are to know of it.
-pub async fn reload(read: &Reread, running: &mut Config, engine: &Engine, server: &Server) -> Option<String> {
+/// error, and nothing is taken.
+pub async fn reload(read: &Reread, running: &mut Config, engine: &Engine, server: &Server) {
+    systemd::reloading();
     match take(read, running, engine, server).await {
         Ok(left) if left.is_empty() => {
             tracing::info!("the configuration was read anew and taken");
-            None
+            systemd::ready("ready");
         }
         Ok(left) => {
             let keys = left.join(", ");
             tracing::warn!(keys, "the configuration was read anew and taken, but for what needs a restart");
-            Some(format!("needs a restart: {keys}"))
+            systemd::ready(&format!("ready; needs a restart: {keys}"));
         }
         Err(why) => {
             tracing::warn!("nothing of the changed configuration is taken, the old one stays: {why}");
-            Some(format!("the changed configuration is refused: {why}"))
+            systemd::ready(&format!("ready; the changed configuration is refused: {why}"));
         }
     }
 }

@@ -24,7 +24,7 @@ impl Context {
         Millis(at.0 - self.clock_set.0)
     }
 
-    pub fn host_time(&self, id: &AccountId, answer: &HostAnswer) -> Option<Time> {
+    fn host_time(&self, id: &AccountId, answer: &HostAnswer) -> Option<Time> {
         let minutes = self.account(id)?.host_offset_minutes;
         Time::nearest(self.now, answer.date.as_deref()?, answer.time.as_deref()?, minutes)
     }
@@ -35,7 +35,6 @@ impl Context {
             let ahead = Millis(host.0 - self.steady(self.now).0);
             self.host_clocks.insert(id.clone(), ahead);
         }
-        self.judge_clock(id, answer);
     }
 
     /// The host was at work on it before it can have had it. Of what was sent before this run nothing is

@@ -23,8 +23,6 @@ pub(crate) struct Context {
     pub host_clocks: BTreeMap<AccountId, Millis>,
     /// Distance by which the clock was set in this run.
     pub clock_set: Millis,
-    /// It was set since it was judged last.
-    pub clock_moved: bool,
     /// The last transaction before this run.
     pub txns_before: u64,
     /// The check of the journal failed: no payments in this run.
@@ -43,7 +41,6 @@ impl Context {
             heard: BTreeMap::new(),
             host_clocks: BTreeMap::new(),
             clock_set: Millis(0),
-            clock_moved: false,
             txns_before: 0,
             damaged: None,
             tags: 0,

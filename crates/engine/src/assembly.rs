@@ -1,6 +1,6 @@
 //! One incarnation of the terminal put together: actors, tasks and the service over what is kept.
 use crate::{
-    clock::{self, Clock},
+    clock::Clock,
     device::{DeviceEvent, Devices, Registry, Surroundings},
     engine::{EngineError, Options},
     granted::with_granted,
@@ -350,7 +350,6 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test:
         // The kernel comes with the chip issue.
         chip: false,
         snapshot_every: config.store.snapshot_every,
-        not_before: clock::NOT_BEFORE,
         tms: config.tms.as_ref().map(|t| {
             let ms = |n: u32| Millis(i64::from(n));
             TmsSettings { poll: ms(t.poll_ms), retry: ms(t.retry_ms), retry_max: ms(t.retry_max_ms) }

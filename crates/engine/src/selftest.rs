@@ -4,7 +4,7 @@
 //! Invariant: nothing waits for it; a customer who comes meanwhile is served, and a part that does not answer
 //! is a finding.
 use crate::{
-    clock::{Clock, NOT_BEFORE},
+    clock::Clock,
     device::Devices,
     supervise::Child,
     terminal::{Look, Question, TerminalActor},
@@ -41,6 +41,8 @@ const STORE: Duration = Duration::from_secs(10);
 const HOST: Duration = Duration::from_secs(20);
 /// A host that answered within this time needs no echo.
 const FRESH: Millis = Millis::secs(60);
+/// No terminal was made before: 2026-01-01 in UTC milliseconds.
+const EPOCH: Time = Time(1_767_225_600_000);
 /// Times of records may be this far ahead of the clock that is asked: 1 min.
 const SLACK: Millis = Millis::secs(60);
 
@@ -196,7 +198,7 @@ impl Examiner {
 
     async fn check_clock(&self, seen: Option<&Seen>) -> Finding {
         let now = self.clock.now();
-        if now < NOT_BEFORE {
+        if now < EPOCH {
             return Finding::failed("clock-not-set");
         }
         match self.store.newest().await {

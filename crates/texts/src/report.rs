@@ -35,7 +35,7 @@ pub(crate) fn mark(currency: Currency) -> &'static str {
 
 pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
-    let time = |t: payterm_schema::Time| ctx.time(t);
+    let time = |t: payterm_schema::Time| ctx.zone.text(t);
     let title = match report.scope {
         Scope::Batch => "report-batch-title",
         Scope::Shift => "report-shift-title",
@@ -102,7 +102,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
 /// Report of a settlement, for the shop's books.
 pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
-    let time = |t: payterm_schema::Time| ctx.time(t);
+    let time = |t: payterm_schema::Time| ctx.zone.text(t);
     let currency = o.sums.currency;
     let bold = |left: String, right: String| Line::Row { left, right, bold: true };
     let sum = |id: &str, count: u32, minor: u64| {

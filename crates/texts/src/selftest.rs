@@ -42,7 +42,7 @@ impl Texts {
         let mut lines: Vec<Line> =
             heads.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id, Size::Normal)).collect();
         lines.extend([head("slip-self-test-title", Size::Normal), Line::Rule]);
-        lines.push(row(self.get("slip-time", &[]), ctx.time(report.at), false));
+        lines.push(row(self.get("slip-time", &[]), ctx.zone.text(report.at), false));
         lines.push(row(self.get("slip-status", &[]), self.word(report.verdict), true));
         lines.push(Line::Rule);
         for item in &report.items {

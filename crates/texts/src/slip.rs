@@ -19,8 +19,6 @@ use std::sync::OnceLock;
 pub struct SlipContext {
     pub language: Language,
     pub zone: Zone,
-    /// A time before it is of a clock that was never set: it is not printed.
-    pub not_before: Time,
     /// Zone of the host's F12 and F13, by its profile, in minutes east of UTC.
     pub host_offset_minutes: i32,
     /// May be empty.
@@ -35,16 +33,6 @@ pub struct SlipContext {
     pub duplicate: bool,
     /// Name of the acquirer by the profile; empty = its number from the host (F32) is shown.
     pub acquirer_name: String,
-}
-
-impl SlipContext {
-    pub(crate) fn time(&self, at: Time) -> String {
-        if at < self.not_before {
-            Texts::new(self.language).get("slip-clock-not-set", &[])
-        } else {
-            self.zone.text(at)
-        }
-    }
 }
 
 /// The paper of a job. It always comes out: when a template fails, as a plain list of the same facts. A copy
@@ -547,7 +535,7 @@ fn date_time(o: &Outcome, ctx: &SlipContext) -> String {
     let host = digits(&o.host_date, 4)
         .zip(digits(&o.host_time, 6))
         .and_then(|(d, t)| Time::nearest(ours, &d, &t, ctx.host_offset_minutes));
-    ctx.time(host.filter(|_| ours >= ctx.not_before).unwrap_or(ours))
+    ctx.zone.text(host.unwrap_or(ours))
 }
 
 /// Fills the places of the config's template; an unknown place stays as it is written.
@@ -642,7 +630,6 @@ mod tests {
         SlipContext {
             language: Language::En,
             zone: Zone::default(),
-            not_before: Time(0),
             host_offset_minutes: 480,
             service_phone: String::new(),
             qr: String::new(),

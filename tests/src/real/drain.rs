@@ -115,7 +115,6 @@ fn settings(config: &Config) -> Result<Settings> {
         printer: false,
         chip: false,
         snapshot_every: 10_000,
-        not_before: Time(0),
         // Longer than a batch may be: the queue is what is looked at.
         settlement: SettlementConfig { batch_max: u32::MAX, ..config.settlement.clone() },
         tms: None,

@@ -100,7 +100,6 @@ pub fn settings() -> Settings {
         printer: true,
         chip: false,
         snapshot_every: 10_000,
-        not_before: payterm_schema::Time(0),
         tms: None,
     }
 }

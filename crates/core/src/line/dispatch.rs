@@ -3,21 +3,8 @@ use super::{Line, exchange::Purpose};
 use crate::{context::Context, signal::Signal};
 use payterm_schema::{
     HostEvent,
-    host::{MacVerdict, MessageKind, Plan, SecretsFrom},
+    host::{MessageKind, Plan, SecretsFrom},
 };
-
-/// Whether the host made its answer just now: to what was sent before it may repeat the one of then, with the
-/// time of then.
-fn fresh(cx: &Context, purpose: &Purpose) -> bool {
-    match purpose {
-        Purpose::Obligation { txn, stan } | Purpose::Advice { txn, stan } => {
-            cx.state.obligation(*txn, *stan).is_some_and(|o| !o.had_left)
-        }
-        Purpose::Query { .. } | Purpose::Settlement { .. } | Purpose::Probe { .. } => true,
-        // They are judged when they are believed.
-        Purpose::Request { .. } | Purpose::SignIn => false,
-    }
-}
 
 impl Line {
     /// The request's message, which its record allows.
@@ -39,12 +26,7 @@ impl Line {
         if !late && let Some(purpose) = self.exchanges.take(tag) {
             match &event {
                 HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => self.exchanges.miss(tag, purpose),
-                HostEvent::Reply { answer, .. } => {
-                    self.heard(cx);
-                    if matches!(answer.mac, MacVerdict::Good | MacVerdict::NotUsed) && fresh(cx, &purpose) {
-                        cx.judge_clock(self.id(), answer);
-                    }
-                }
+                HostEvent::Reply { .. } => self.heard(cx),
                 HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => {}
             }
             self.dispatch(cx, purpose, event);

@@ -29,7 +29,6 @@ fn settings() -> Settings {
         printer: false,
         chip: false,
         snapshot_every: 10_000,
-        not_before: Time(0),
         tms: Some(TmsSettings {
             poll: Millis::secs(60),
             retry: Millis::secs(5),

@@ -60,7 +60,6 @@ impl Till {
             printer: false,
             chip: false,
             snapshot_every: 1_000,
-            not_before: Time(0),
             tms: None,
         };
         let mut till = Self {

@@ -79,7 +79,7 @@ pub const COLUMNS: &str = "batch,stan,kind,amount,currency,status,rrn";
 /// Records of a batch: those that count, and those that a reversal took back.
 pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Result<Vec<Line>, BankError> {
     let sql = "SELECT stan, kind, coalesce(total, amount, 0), state, rrn, pan FROM txn WHERE account = ? AND
-     batch = ? AND code IN ('00', '10')
+     batch = ? AND code = '00'
                AND kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'void', 'refund', \
                'completion_cancel') ORDER BY stan";
     let mut select = db.prepare_cached(sql)?;
