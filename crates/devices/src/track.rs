@@ -93,8 +93,9 @@ fn read(raw: &[u8], lrc: Lrc) -> Result<Swipe, CardError> {
         let code = &CODES[index];
         let (data, after) = code.cut(&rest[at + 1..], lrc);
         let again = (rest[at] == b';' && index == 2).then_some(data).and_then(Result::ok);
+        let doubled = rest[at] == b';' && after.first() == Some(&b';');
         rest = after;
-        if data == Err(NOTHING) {
+        if data == Err(NOTHING) && !(doubled && lrc == Lrc::Follows) {
             continue;
         }
         match (&swipe.tracks.track2, again) {
@@ -131,8 +132,9 @@ fn read(raw: &[u8], lrc: Lrc) -> Result<Swipe, CardError> {
     }
 }
 
-/// Rule of a start sentinel that no track follows.
-const NOTHING: &str = "nothing";
+/// Rule of a start sentinel that no track follows. Where an LRC follows each track, `;;` is one that lost its
+/// first digit: a 0 that became a sentinel does not change the LRC.
+const NOTHING: &str = "nothing behind the start sentinel";
 
 impl Code {
     /// The data of the track whose start sentinel was just read, and what follows the track.
@@ -233,6 +235,12 @@ mod tests {
         assert_eq!(parse("+1=2?:", Lrc::Follows).map(|s| s.tracks.track3.clone()), Ok(Some("1=2".into())));
         assert_eq!(rule("+1=2?;", Lrc::Follows), "track 3: no LRC");
         assert_eq!(rule("+1=2?1", Lrc::Follows), "track 3: LRC wrong");
+        let damaged = compose(
+            &Tracks { track1: None, track2: Some("0000000000000=0000".into()), track3: None },
+            Lrc::Follows,
+        )
+        .replacen(";0", ";;", 1);
+        assert_eq!(rule(&damaged, Lrc::Follows), "track 2: nothing behind the start sentinel");
     }
 
     /// What readers give, of the kinds that public projects for them report: the string, the tracks that are
