@@ -14,10 +14,9 @@ use std::{
 /// that comes next.
 #[test]
 fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
-    let mut rig = Rig::new(|_| ());
+    // Without papers, whose records would come behind the outcome and meet the mishap.
+    let mut rig = Rig::new(|c| (c.paper.merchant_copy, c.paper.customer_copy) = (false, false));
     rig.sale("before");
-    rig.virtuals().wait_papers(2, SOON).unwrap();
-    rig.papers_done();
     rig.virtuals().swipe(CARD, "3012", When::Queue).unwrap();
     // Meanwhile it is read.
     rig.mishaps.plant_slow(Part::Store, 1, Duration::from_millis(500));
