@@ -2,7 +2,6 @@
 use crate::{
     config::{ConfigError, differences},
     logging::{Level, LogError},
-    systemd,
 };
 use payterm_dbus::Server;
 use payterm_engine::{Engine, ReloadError, taken};
@@ -25,22 +24,21 @@ enum Refused {
 }
 
 /// Takes what can be taken of the configuration as it is in the file now; `running` is the one in use. One
-/// error, and nothing is taken.
-pub async fn reload(read: &Reread, running: &mut Config, engine: &Engine, server: &Server) {
-    systemd::reloading();
+/// error, and nothing is taken. Answers what people are to know of it.
+pub async fn reload(read: &Reread, running: &mut Config, engine: &Engine, server: &Server) -> Option<String> {
     match take(read, running, engine, server).await {
         Ok(left) if left.is_empty() => {
             tracing::info!("the configuration was read anew and taken");
-            systemd::ready("ready");
+            None
         }
         Ok(left) => {
             let keys = left.join(", ");
             tracing::warn!(keys, "the configuration was read anew and taken, but for what needs a restart");
-            systemd::ready(&format!("ready; needs a restart: {keys}"));
+            Some(format!("needs a restart: {keys}"))
         }
         Err(why) => {
             tracing::warn!("nothing of the changed configuration is taken, the old one stays: {why}");
-            systemd::ready(&format!("ready; the changed configuration is refused: {why}"));
+            Some(format!("the changed configuration is refused: {why}"))
         }
     }
 }

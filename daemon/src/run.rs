@@ -60,14 +60,21 @@ pub fn run(mut config: Config, drivers: Drivers, reread: Reread) -> Result<(), R
         actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
         let server = claim.serve(engine.terminal()).await;
         actix::spawn(systemd::watchdog(engine.pulse()));
-        systemd::ready("ready");
+        let mut on_bus = server.on_bus();
+        let mut note = None;
+        systemd::ready(&status(true, &note));
         tracing::info!("ready");
         let ended = loop {
             tokio::select! {
                 _ = term.recv() => break Ok(()),
                 _ = int.recv() => break Ok(()),
                 error = engine.failed() => break Err(error.into()),
-                _ = hup.recv() => reload(&reread, &mut config, &engine, &server).await,
+                _ = hup.recv() => {
+                    systemd::reloading();
+                    note = reload(&reread, &mut config, &engine, &server).await;
+                    systemd::ready(&status(*on_bus.borrow(), &note));
+                }
+                Ok(()) = on_bus.changed() => systemd::status(&status(*on_bus.borrow_and_update(), &note)),
             }
         };
         systemd::stopping();
@@ -78,4 +85,10 @@ pub fn run(mut config: Config, drivers: Drivers, reread: Reread) -> Result<(), R
         engine.close().await;
         ended
     })
+}
+
+/// State of the terminal in words, with what is to be known of the configuration.
+fn status(on_bus: bool, note: &Option<String>) -> String {
+    let state = if on_bus { "ready" } else { "the bus is lost: nobody can call until it is back" };
+    note.iter().fold(state.into(), |state, note| format!("{state}; {note}"))
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(&status.replace('\n', " "))]);
 }
+pub fn status(status: &str) {
+    tell(&[NotifyState::Status(&status.replace('\n', " "))]);
+}
 /// Tells that the configuration is read anew; [`ready`] follows. systemd 253 asks for the time, 252 passes it
 /// over.
 pub fn reloading() {

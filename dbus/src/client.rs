@@ -58,12 +58,15 @@ impl fmt::Display for Address {
 }
 impl Address {
     pub(crate) fn builder(&self) -> Builder<'static> {
-        match self {
-            Address::System => Builder::system(),
-            Address::Session => Builder::session(),
-            Address::Peer(_) => Builder::address(self.to_string().as_str()).p2p(),
-            Address::Bus(address) => Builder::address(address.as_str()),
-        }
+        let (place, plain) = match self {
+            Address::System => (zbus::Address::system(), Builder::system()),
+            Address::Session => (zbus::Address::session(), Builder::session()),
+            Address::Peer(_) => return Builder::address(self.to_string().as_str()).p2p(),
+            Address::Bus(address) => (address.parse(), Builder::address(address.as_str())),
+        };
+        // An address may name the bus daemon that it was made by, its guid: one that was restarted has
+        // another.
+        place.map_or(plain, |at: zbus::Address| Builder::address(zbus::Address::new(at.transport().clone())))
     }
 }
 

@@ -21,7 +21,9 @@ use std::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
+    sync::watch,
     task::{JoinHandle, JoinSet},
+    time::{Instant, sleep, timeout},
 };
 use zbus::{Connection, Guid, MessageStream, connection::Builder};
 
@@ -41,6 +43,11 @@ pub enum BusError {
 
 /// Time for a peer's handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Pause before a bus that was lost is looked for again, and the time for a try: it is served within 5 s.
+const AGAIN: Duration = Duration::from_secs(1);
+const TRY: Duration = Duration::from_secs(3);
+/// A bus that comes and goes is logged no more often.
+const LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// Peer-to-peer connections at once; further ones are closed. 64: a shop has a few tills.
 const PEERS: usize = 64;
 
@@ -48,7 +55,7 @@ const PEERS: usize = 64;
 pub struct Server {
     face: Arc<Face>,
     tasks: Vec<JoinHandle<()>>,
-    bus: Option<Connection>,
+    on_bus: watch::Receiver<bool>,
     socket: Option<Listening>,
 }
 
@@ -56,9 +63,16 @@ pub struct Server {
 /// nothing of a terminal runs. Calls that come wait for [`Claim::serve`]. Dropped, it gives both up.
 pub struct Claim {
     config: BusConfig,
-    bus: Option<(Connection, MessageStream)>,
+    bus: Option<(Seat, Joined)>,
     socket: Option<(UnixListener, Listening)>,
 }
+
+/// Bus and name on it.
+struct Seat {
+    address: Address,
+    name: String,
+}
+type Joined = (Connection, MessageStream);
 
 /// Place of a socket that we listen on; dropped, it is removed.
 struct Listening(PathBuf);
@@ -83,7 +97,11 @@ pub async fn claim(config: &BusConfig) -> Result<Claim, BusError> {
 /// [`claim`] with the bus named by the caller; `config.bus` is not looked at.
 pub async fn claim_at(config: &BusConfig, bus: Option<Address>) -> Result<Claim, BusError> {
     let bus = match bus {
-        Some(address) => Some(join(&address, bus_name(&config.lane)).await?),
+        Some(address) => {
+            let seat = Seat { address, name: bus_name(&config.lane) };
+            let joined = seat.join().await?;
+            Some((seat, joined))
+        }
         None => None,
     };
     let socket = match &config.peer_socket {
@@ -104,15 +122,15 @@ impl Claim {
         });
         let window: VecDeque<_> = last.into_iter().rev().map(|o| o.key).collect();
         let face = Arc::new(Face::new(terminal, &self.config.callers, window));
-        let mut server = Server { face: Arc::clone(&face), tasks: Vec::new(), bus: None, socket: None };
+        let (told, on_bus) = watch::channel(true);
+        let mut server = Server { face: Arc::clone(&face), tasks: Vec::new(), on_bus, socket: None };
         server.tasks.push(tokio::spawn(signals::pump(Arc::clone(&face), notices)));
         if let Some((listener, place)) = self.socket {
             server.socket = Some(place);
             server.tasks.push(tokio::spawn(accept(Arc::clone(&face), listener)));
         }
-        if let Some((conn, stream)) = self.bus {
-            server.bus = Some(conn.clone());
-            server.tasks.push(tokio::spawn(Link::new(&face, conn, None).run(stream)));
+        if let Some((seat, joined)) = self.bus {
+            server.tasks.push(tokio::spawn(seat.keep(face, joined, told)));
         }
         server
     }
@@ -127,17 +145,55 @@ pub async fn serve_at(
     Ok(claim_at(config, bus).await?.serve(terminal).await)
 }
 
-/// A connection to the bus that owns the name and hears who leaves.
-async fn join(address: &Address, name: String) -> Result<(Connection, MessageStream), BusError> {
-    let connect = |source| BusError::Connect { bus: address.to_string(), source };
-    let stream = address.builder().build_message_stream().await.map_err(connect)?;
-    let conn = Connection::from(&stream);
-    // Departures of unique names only: the empty third argument is "no owner any more".
-    let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
-                member='NameOwnerChanged',arg2=''";
-    bus_call(&conn, "AddMatch", &rule).await.map_err(connect)?;
-    own(&conn, name).await?;
-    Ok((conn, stream))
+impl Seat {
+    /// A connection to the bus that owns the name and hears who leaves.
+    async fn join(&self) -> Result<Joined, BusError> {
+        let connect = |source| BusError::Connect { bus: self.address.to_string(), source };
+        let stream = self.address.builder().build_message_stream().await.map_err(connect)?;
+        let conn = Connection::from(&stream);
+        // Departures of unique names only: the empty third argument is "no owner any more".
+        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+                    member='NameOwnerChanged',arg2=''";
+        bus_call(&conn, "AddMatch", &rule).await.map_err(connect)?;
+        own(&conn, &self.name).await?;
+        Ok((conn, stream))
+    }
+
+    /// Serves the bus for ever. One that is lost, because its daemon was restarted, is served again when it
+    /// is back; whoever called on it has left.
+    async fn keep(self, face: Arc<Face>, mut joined: Joined, on_bus: watch::Sender<bool>) {
+        let mut logged: Option<Instant> = None;
+        loop {
+            let (conn, stream) = joined;
+            Link::new(&face, conn, None).run(stream).await;
+            on_bus.send_replace(false);
+            let first = logged.is_none_or(|at| at.elapsed() >= LOGGED_EVERY);
+            if first {
+                logged = Some(Instant::now());
+                tracing::warn!(bus = %self.address, "the bus is lost: nobody can call until it is back");
+            }
+            joined = self.again(&mut logged).await;
+            on_bus.send_replace(true);
+            if first {
+                tracing::info!(bus = %self.address, "the bus is back, and is served again");
+            }
+        }
+    }
+
+    async fn again(&self, logged: &mut Option<Instant>) -> Joined {
+        loop {
+            sleep(AGAIN).await;
+            let why = match timeout(TRY, self.join()).await {
+                Ok(Ok(joined)) => return joined,
+                Ok(Err(cause)) => cause.to_string(),
+                Err(_) => "no answer".into(),
+            };
+            if logged.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
+                *logged = Some(Instant::now());
+                tracing::warn!(bus = %self.address, "the bus is still lost: {why}");
+            }
+        }
+    }
 }
 
 async fn bus_call<B: serde::Serialize + zbus::DynamicType>(
@@ -150,16 +206,16 @@ async fn bus_call<B: serde::Serialize + zbus::DynamicType>(
 }
 
 /// Owns the name, or fails: neither queued nor replaced.
-async fn own(conn: &Connection, name: String) -> Result<(), BusError> {
+async fn own(conn: &Connection, name: &str) -> Result<(), BusError> {
     const DO_NOT_QUEUE: u32 = 4;
     const PRIMARY_OWNER: u32 = 1;
-    let reply = bus_call(conn, "RequestName", &(name.as_str(), DO_NOT_QUEUE))
+    let reply = bus_call(conn, "RequestName", &(name, DO_NOT_QUEUE))
         .await
         .and_then(|m| m.body().deserialize::<u32>());
     match reply {
         Ok(PRIMARY_OWNER) => Ok(()),
-        Ok(_) => Err(BusError::NameTaken { name }),
-        Err(source) => Err(BusError::Name { name, source }),
+        Ok(_) => Err(BusError::NameTaken { name: name.into() }),
+        Err(source) => Err(BusError::Name { name: name.into(), source }),
     }
 }
 
@@ -194,7 +250,7 @@ async fn accept(face: Arc<Face>, listener: UnixListener) {
             Err(cause) => {
                 // Out of file descriptors: the next accept would fail at once again.
                 tracing::warn!(%cause, "accept on the peer socket");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -204,7 +260,7 @@ async fn peer(face: Arc<Face>, stream: UnixStream) {
     let known = stream.peer_cred().is_ok_and(|c| face.callers().iter().any(|row| row.uid == c.uid()));
     let Ok((stream, socket)) = stream.into_std().and_then(|s| s.try_clone().map(|c| (s, c))) else { return };
     let built = Builder::unix_stream(stream).server(Guid::generate()).p2p().build_message_stream();
-    let stream = match tokio::time::timeout(HANDSHAKE, built).await {
+    let stream = match timeout(HANDSHAKE, built).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(cause)) => return tracing::debug!(%cause, "a peer's handshake failed"),
         Err(_) => return tracing::debug!("a peer's handshake took too long"),
@@ -214,7 +270,7 @@ async fn peer(face: Arc<Face>, stream: UnixStream) {
         // A user without a row is answered NotAllowed, so that it learns why, but may not keep a connection.
         let link = Arc::clone(&link);
         tokio::spawn(async move {
-            tokio::time::sleep(HANDSHAKE).await;
+            sleep(HANDSHAKE).await;
             link.cut();
         });
     }
@@ -222,12 +278,9 @@ async fn peer(face: Arc<Face>, stream: UnixStream) {
 }
 
 impl Server {
-    /// Ends when the bus is lost; never without a bus. The daemon then serves again.
-    pub async fn lost(&self) {
-        match &self.bus {
-            Some(conn) => conn.closed().await,
-            None => std::future::pending().await,
-        }
+    /// Whether the bus is there and the terminal is called by its name on it; always without a bus.
+    pub fn on_bus(&self) -> watch::Receiver<bool> {
+        self.on_bus.clone()
     }
 
     /// Rows `[[bus.caller]]` that decide from now on, for those who are connected too.

@@ -8,7 +8,7 @@ use crate::{
     money::Money,
     secret::{Pan, PaymentCode, PinBlock, Tracks},
     settlement::{BatchPart, SettlementReply},
-    time::Time,
+    time::{Millis, Time},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -164,6 +164,10 @@ pub struct Plan {
     pub operator: String,
     /// Time at which the plan was made (F12, F13 where the terminal sends them).
     pub at: Time,
+    /// Host's clock minus the terminal's, as the last sign-in showed it: F12, F13 and dates in F61 that the
+    /// terminal makes itself are of the host's clock.
+    #[serde(default, skip_serializing_if = "Millis::is_zero")]
+    pub offset: Millis,
     /// Authorisation code (F38) where it is known: of the answered request that is reversed; of a voice sale
     /// the issuer's code.
     pub auth_code: Option<String>,
@@ -237,12 +241,15 @@ pub struct HostMessage {
     pub log: Option<String>,
 }
 
-/// Event of a message. Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Unusable`, `Reply` follows each
-/// message; `Late` may follow `NoReply` and `Unusable`.
+/// Event of a message. Exactly one of `NotSent`, `Untrusted`, `Unbuildable`, `NoReply`, `Unusable`, `Reply`
+/// follows each message; `Late` may follow `NoReply` and `Unusable`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostEvent {
     /// No byte of the frame was handed to the socket.
     NotSent { why: String },
+    /// No byte of the frame was handed to the socket: the certificate of the host, or of the terminal, is not
+    /// taken. `why` says so in words and dates.
+    Untrusted { why: String },
     /// No byte left, and none ever can: the message cannot be built (its sealed card number is gone, the
     /// profile refuses it).
     Unbuildable { why: String },
@@ -420,6 +427,8 @@ pub struct HostRules {
     pub wallet_query: std::collections::BTreeMap<Wallet, WalletQuery>,
     /// Response codes of a success by another amount (10): F4 of the answer is what was approved.
     pub partial: Vec<String>,
+    /// Response codes to the totals of a settlement that say that they do not balance (95).
+    pub not_balanced: Vec<String>,
     /// Greatest completion of a pre-authorisation, in percent of it (115).
     pub completion_percent: crate::config::Percent,
     /// Kinds that this profile has a message for.

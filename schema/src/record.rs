@@ -215,14 +215,17 @@ impl Restored {
     }
 }
 
-/// Event of the terminal's clock that makes its time doubtful.
+/// Event of the terminal's clock: its time is doubtful, or believed again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum ClockEvent {
     /// The clock was set while the terminal ran, by so many milliseconds against the time that passed.
     Jumped { by: Millis },
-    /// The clock was so many milliseconds behind the last record at a start.
+    /// The clock was so many milliseconds behind the last record, or the day on which this program was made,
+    /// at a start.
     Behind { by: Millis },
     /// The host's clock is so many milliseconds ahead of it (behind: negative), too many to be believed.
     HostDiffers { account: AccountId, by: Millis },
+    /// The host's clock agrees with it: whatever made it doubtful is over.
+    Agrees { account: AccountId },
 }

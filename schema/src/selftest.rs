@@ -22,6 +22,9 @@ pub enum Verdict {
 /// all the same.
 pub const LINE_PRIVATE: &str = "line-private";
 
+/// Code of the finding that a certificate of an account's line ends within 30 days. Told while it passes too.
+pub const CERTIFICATE_ENDS: &str = "certificate-ends";
+
 /// Finding of one test. Its texts are in `crates/texts` under `found-<code>` and `remedy-<code>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

@@ -19,6 +19,9 @@ impl Millis {
     pub const fn secs(s: i64) -> Self {
         Self(s * 1000)
     }
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl Add<Millis> for Time {

@@ -324,6 +324,9 @@ fn terminal(ui: &Ui, record: &TerminalRecord) -> String {
                 ClockEvent::Jumped { by } => ("jumped", by),
                 ClockEvent::Behind { by } => ("behind", by),
                 ClockEvent::HostDiffers { by, .. } => ("host", by),
+                ClockEvent::Agrees { account } => {
+                    return say("cli-explain-clock-agrees", &[("account", account)]);
+                }
             };
             say("cli-explain-clock", &[("what", &what), ("seconds", &(by.0 / 1000))])
         }

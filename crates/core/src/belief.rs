@@ -5,7 +5,7 @@
 //! earlier payment that bears the STAN.
 use crate::context::Context;
 use payterm_schema::{
-    AccountId, HostAnswer, Record, Time,
+    AccountId, HostAnswer, Record,
     account::Batch,
     host::RetryRule,
     outcome::Class,
@@ -19,22 +19,13 @@ pub(crate) const OF_ANOTHER: &str = "answer-of-another";
 const MARGIN: Millis = Millis::secs(120);
 
 impl Context {
-    /// Time that no setting of the clock changes, in this run.
-    fn steady(&self, at: Time) -> Millis {
-        Millis(at.0 - self.clock_set.0)
-    }
-
-    fn host_time(&self, id: &AccountId, answer: &HostAnswer) -> Option<Time> {
-        let minutes = self.account(id)?.host_offset_minutes;
-        Time::nearest(self.now, answer.date.as_deref()?, answer.time.as_deref()?, minutes)
-    }
-
     /// The host has answered what was new to it: its clock is known from here on.
     pub fn believe(&mut self, id: &AccountId, answer: &HostAnswer) {
         if let Some(host) = self.host_time(id, answer) {
             let ahead = Millis(host.0 - self.steady(self.now).0);
             self.host_clocks.insert(id.clone(), ahead);
         }
+        self.judge_clock(id, answer);
     }
 
     /// The host was at work on it before it can have had it. Of what was sent before this run nothing is

@@ -9,6 +9,9 @@ use payterm_schema::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
+/// The certificate of the host, or of the terminal, is not taken.
+pub(crate) const UNTRUSTED: &str = "line-untrusted";
+
 pub(crate) struct Context {
     pub settings: Settings,
     /// Changed by records only.
@@ -23,8 +26,12 @@ pub(crate) struct Context {
     pub host_clocks: BTreeMap<AccountId, Millis>,
     /// Distance by which the clock was set in this run.
     pub clock_set: Millis,
+    /// It was set since it was judged last.
+    pub clock_moved: bool,
     /// The last transaction before this run.
     pub txns_before: u64,
+    /// The accounts whose line is not trusted, and why, in words for a person.
+    pub untrusted: BTreeMap<AccountId, String>,
     /// The check of the journal failed: no payments in this run.
     pub damaged: Option<String>,
     tags: u64,
@@ -41,7 +48,9 @@ impl Context {
             heard: BTreeMap::new(),
             host_clocks: BTreeMap::new(),
             clock_set: Millis(0),
+            clock_moved: false,
             txns_before: 0,
+            untrusted: BTreeMap::new(),
             damaged: None,
             tags: 0,
         }
@@ -94,6 +103,10 @@ impl Context {
     /// Class of a code of this account's profile; unknown codes are failures.
     pub fn class(&self, account: &AccountId, code: &str) -> Class {
         self.account(account).and_then(|a| a.rules.codes.get(code)).map_or(Class::C, |r| r.class)
+    }
+    /// Why nothing left on this account's line.
+    pub fn line_code(&self, account: &AccountId) -> &'static str {
+        if self.untrusted.contains_key(account) { UNTRUSTED } else { "not-sent" }
     }
     /// Whose number stands on records, slips and in F63.
     pub fn operator(&self) -> String {

@@ -20,7 +20,13 @@ mod start;
 
 pub(crate) use interrupted::end as end_interrupted;
 
-use crate::{By, Call, Timer, Wake, context::Context, instrument::Presented, signal::Signal, view};
+use crate::{
+    By, Call, Timer, Wake,
+    context::{Context, UNTRUSTED},
+    instrument::Presented,
+    signal::Signal,
+    view,
+};
 use payterm_schema::{
     AccountId, CardToken, Fault, HostEvent, Instrument, Kind, Money, Notice, Outcome, Request, RequestKey,
     Screen, Status, Time,
@@ -73,6 +79,8 @@ struct Serving {
     /// The sign-in that a response code asked for was done once.
     signed_again: bool,
     busy_tries: u8,
+    /// When a wallet that takes no undo yet is waited for no longer.
+    undo_over: Option<Time>,
     /// The offline policy has said its word.
     judged: bool,
     /// A message of this request has left, or may have.
@@ -168,7 +176,7 @@ impl Serving {
             Stage::Card { until } | Stage::CardDecides { until, .. } => Screen::wait("card", *until),
             Stage::Settling { what, until } => Screen::wait(*what, *until),
             Stage::Sent { until } => Screen::wait("sending", *until),
-            Stage::Busy { until } => Screen::wait("host-busy", *until),
+            Stage::Busy { until, what } => Screen::wait(*what, *until),
             Stage::AskingWallet { until } => Screen::wait("wallet-pending", *until),
             Stage::Part { asked, approved, .. } => {
                 Screen::ConfirmPartial { asked: *asked, approved: *approved }
@@ -367,7 +375,7 @@ impl Counter {
     pub fn line_down(&mut self, cx: &mut Context, account: &AccountId, sign_in: bool) {
         self.waiting(cx, account, |cx, s| {
             let accepted = matches!(s.stage, Stage::Preparing { .. }) && offline::accept(cx, s);
-            if sign_in && !accepted { Next::fail("not-sent", Class::E) } else { Next::Stay }
+            if sign_in && !accepted { Next::fail(cx.line_code(account), Class::E) } else { Next::Stay }
         });
     }
     pub fn owed_changed(&mut self, cx: &Context, account: &AccountId) {
@@ -457,7 +465,8 @@ fn end(cx: &mut Context, s: &Serving, status: Status, code: &str, class: Class) 
     if let Some(o) = s.original() {
         view::with_original(&mut view, o, s.presented.is_none());
     }
-    view::ended(&mut view, status, code, class, cx.now);
+    let why = s.account.as_ref().and_then(|a| cx.untrusted.get(a)).filter(|_| code == UNTRUSTED);
+    view::ended_for(&mut view, status, Reason { detail: why.cloned(), ..Reason::new(code, class) }, cx.now);
     cx.finish(view);
     Next::Stay
 }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub chip: bool,
     /// Records between snapshots.
     pub snapshot_every: u32,
+    /// Before it nothing happens: a clock that reads less was never set.
+    pub not_before: Time,
     /// The terminal can apply for accounts.
     pub tms: Option<TmsSettings>,
 }

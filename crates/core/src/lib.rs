@@ -9,6 +9,7 @@
 //! `replay(snapshot, tail)` cannot differ.
 mod batch;
 mod belief;
+mod clock;
 mod context;
 mod counter;
 pub mod fees;

@@ -78,7 +78,7 @@ impl Machine {
         cx.now = now;
         cx.txns_before = cx.state.last_txn;
         self.keypad.boot(cx);
-        let behind = cx.state.staff.seen.since(now);
+        let behind = cx.state.staff.seen.max(cx.settings.not_before).since(now);
         cx.record(None, TerminalRecord::Booted { version: version.into() });
         if behind > CLOCK_SLACK {
             cx.record(None, TerminalRecord::Clock { event: ClockEvent::Behind { by: behind } });
@@ -107,6 +107,7 @@ impl Machine {
     /// passed.
     pub fn clock_set(&mut self, by: Millis) {
         self.cx.clock_set = Millis(self.cx.clock_set.0 + by.0);
+        self.cx.clock_moved |= by.0 != 0;
     }
 
     /// Takes in what happened and answers what follows from it.
@@ -116,6 +117,7 @@ impl Machine {
             self.keypad.in_use(self.cx.now);
         }
         self.hand_in(input);
+        self.cx.judge_again();
         self.finish_step()
     }
 
@@ -160,9 +162,7 @@ impl Machine {
                 None => cx.answer(call, Err(Fault::not_found("account", account.as_str()))),
             },
             Input::JournalDamaged { why } => self.journal_damaged(why),
-            Input::ClockJumped { by } => {
-                cx.record(None, TerminalRecord::Clock { event: ClockEvent::Jumped { by } })
-            }
+            Input::ClockJumped { by } => cx.clock_jumped(by),
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
             Input::Operators { call, request } => self.keypad.request(cx, call, request),
             Input::Vault { tag, answer } => self.keypad.vault(cx, tag, answer),

@@ -77,9 +77,15 @@ impl Context {
     pub fn undo_time(&self, txn: u64, stan: Stan) -> Time {
         let wait = self.state.obligation(txn, stan).and_then(|o| {
             let rules = &self.account(&o.account)?.rules;
-            Some(o.plan.at + *rules.wallet_undo_after.get(&o.plan.wallet?)?)
+            let wait = *rules.wallet_undo_after.get(&o.plan.wallet?)?;
+            // Not from the plan: the frame leaves when the line is there.
+            Some(o.plan.at + self.connect_time(&o.account) + wait)
         });
         wait.map_or(self.now, |t| t.max(self.now))
+    }
+
+    fn connect_time(&self, id: &AccountId) -> Millis {
+        Millis(self.account(id).map_or(0, |a| i64::from(a.config.connect_timeout_ms)))
     }
 
     /// When the obligation is tried next. A time further away than any wait of the account was set by another
@@ -88,7 +94,7 @@ impl Context {
         let undo = self
             .account(&o.account)
             .and_then(|a| a.rules.wallet_undo_after.get(&o.plan.wallet?).copied())
-            .unwrap_or_default();
+            .map_or(Millis(0), |wait| Millis(wait.0 + self.connect_time(&o.account).0));
         if o.next_try.since(self.now) > self.longest_wait(&o.account).max(undo) {
             self.now
         } else {

@@ -2,16 +2,11 @@
 //! speaks.
 use crate::{AccountSettings, context::Context, signal::Signal};
 use payterm_schema::{
-    AccountId, AccountRecord, HostAnswer, Kind, Notice, TerminalRecord, Time,
+    AccountId, AccountRecord, HostAnswer, Kind, Notice, Time,
     account::Batch,
     host::{KeysVerdict, Plan},
     outcome::Class,
-    record::ClockEvent,
-    time::Millis,
 };
-
-/// A host clock further than this from ours is not believed without a supervisor.
-const CLOCK_JUMP: Millis = Millis::secs(15 * 60);
 
 impl Context {
     /// Messages may leave: the account is signed in, or its acquirer knows no sign-in.
@@ -45,6 +40,7 @@ impl Context {
             original: None,
             operator: self.operator(),
             at: self.now,
+            offset: self.state.ledger(id).offset,
             auth_code: None,
             tip: None,
             scheme: None,
@@ -69,6 +65,12 @@ impl Context {
         }
     }
 
+    /// MMDD of a time of the host's clock, in its zone.
+    pub fn host_date(&self, id: &AccountId, at: Time) -> Option<String> {
+        let t = at.local(self.account(id)?.host_offset_minutes);
+        Some(format!("{:02}{:02}", u8::from(t.month()), t.day()))
+    }
+
     pub fn record_sign_in(&mut self, id: &AccountId, answer: HostAnswer) {
         let (ours, holds, ours_off) =
             (self.state.ledger(id).batch, self.state.keeps_batch(id), self.state.ledger(id).offset);
@@ -82,38 +84,14 @@ impl Context {
         let behind = self.batch_is_behind(id, answer.batch);
         self.believe(id, &answer);
         let offset = self.host_offset(id, &answer).unwrap_or(ours_off);
-        let differs = self.heard.get(id).and_then(|h| h.off_by);
         self.record(
             None,
             AccountRecord::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) },
         );
-        if let Some(by) = differs {
-            self.record(
-                None,
-                TerminalRecord::Clock { event: ClockEvent::HostDiffers { account: id.clone(), by } },
-            );
-        }
         self.signal(Signal::NewKeys { account: id.clone() });
         if behind {
             self.outdated("the acquirer is in a batch that is settled here");
         }
-    }
-
-    /// Host time minus ours, from F12 and F13: the reply has no year, so the one that makes the date nearest
-    /// to now; a jump of more than 15 minutes is shown and not taken over.
-    fn host_offset(&mut self, id: &AccountId, answer: &HostAnswer) -> Option<Millis> {
-        let minutes = self.account(id)?.host_offset_minutes;
-        let host = Time::nearest(self.now, answer.date.as_deref()?, answer.time.as_deref()?, minutes)?;
-        let offset = host.since(self.now);
-        let jumps = offset.0.abs() > CLOCK_JUMP.0;
-        if let Some(heard) = self.heard.get_mut(id) {
-            heard.off_by = Some(offset).filter(|_| jumps);
-        }
-        if jumps {
-            self.trouble("clock-jump");
-            return None;
-        }
-        Some(offset)
     }
 
     /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again

@@ -56,9 +56,10 @@ pub struct State {
     pub language: Option<payterm_schema::config::Language>,
     #[serde(default)]
     pub staff: Staff,
-    /// The clock read less at a start than before it, and no host has confirmed it since.
-    #[serde(default)]
-    pub clock_back: bool,
+    /// What the clock must have reached before it is believed: at a start it was behind that. True: it was
+    /// set forward since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind: Option<(Time, bool)>,
     /// The journal was restored, and the supervisor has not ended the recovery: no payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovering: Option<Recovering>,
@@ -69,7 +70,7 @@ pub struct State {
     /// The marks were lost with a journal: an account of which no number is known begins far away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stans_lost: bool,
-    /// Why the terminal's time is doubtful, since when; a host's word at a sign-in ends it.
+    /// Why the terminal's time is doubtful, since when; a host's word ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_doubt: Option<(Time, ClockEvent)>,
 }
@@ -110,7 +111,7 @@ impl State {
             return Err(ReplayError::Gap { after: self.seq, found: entry.seq });
         }
         self.seq = entry.seq;
-        let before = std::mem::replace(&mut self.staff.seen, entry.at);
+        self.staff.seen = entry.at;
         match &entry.record {
             Record::Request(record) => self.apply_request(entry, record)?,
             Record::Obligation(record) => self.apply_obligation(entry.at, record),
@@ -119,7 +120,7 @@ impl State {
             Record::Paper(record) => self.apply_paper(record),
             Record::Operator(event) => self.apply_operator(entry, event),
             Record::Onboarding(onboarding) => self.onboarding = Some(Arc::new((**onboarding).clone())),
-            Record::Terminal(record) => self.apply_terminal(entry.at, before, record),
+            Record::Terminal(record) => self.apply_terminal(entry.at, record),
         }
         Ok(())
     }

@@ -216,10 +216,14 @@ impl EscPos {
             Address::Tcp(to) => {
                 let doing = || format!("connecting to {to}");
                 let mut last = io::Error::from(io::ErrorKind::NotFound);
-                let found = to.to_socket_addrs().map_err(io(doing()))?.find_map(|at| {
-                    let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                    TcpStream::connect_timeout(&at, left).map_err(|e| last = e).ok()
-                });
+                let mut all: Vec<_> = to.to_socket_addrs().map_err(io(doing()))?.rev().collect();
+                let mut found = None;
+                while let (None, Some(at)) = (&found, all.pop()) {
+                    // One that swallows everything must leave time for those after it.
+                    let left = until.saturating_duration_since(Instant::now()) / (all.len() as u32 + 1);
+                    let left = left.max(Duration::from_millis(1));
+                    found = TcpStream::connect_timeout(&at, left).map_err(|e| last = e).ok();
+                }
                 let stream = found.ok_or(last).map_err(io(doing()))?;
                 stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).map_err(io(doing()))?;
                 Link { device, fd: stream.into(), wire: Wire::Socket, heard: Vec::new() }

@@ -1,6 +1,6 @@
 //! One incarnation of the terminal put together: actors, tasks and the service over what is kept.
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     device::{DeviceEvent, Devices, Registry, Surroundings},
     engine::{EngineError, Options},
     granted::with_granted,
@@ -215,7 +215,7 @@ impl Frame<'_> {
             terminal: self.terminal.clone(),
             store: kept.store.clone(),
             spoken: self.spoken.clone(),
-            examiner: self.examiner(&devices),
+            examiner: self.examiner(&devices, &lines),
             papers,
             lines,
             notices: kept.notices.clone(),
@@ -263,6 +263,8 @@ impl Frame<'_> {
             kept: Default::default(),
             keys_refused: Default::default(),
             last_sign_in: Default::default(),
+            target: Default::default(),
+            untrusted: Default::default(),
             importing: Default::default(),
             tasks: self.tasks.clone(),
             config: account.clone(),
@@ -302,9 +304,10 @@ impl Frame<'_> {
         child
     }
 
-    fn examiner(&self, devices: &Devices) -> Arc<Examiner> {
+    fn examiner(&self, devices: &Devices, lines: &[Arc<Line>]) -> Arc<Examiner> {
         Arc::new(Examiner {
             devices: devices.clone(),
+            lines: lines.to_vec(),
             store: self.kept.store.clone(),
             vault: self.kept.vault.clone(),
             clock: self.kept.clock.clone(),
@@ -350,6 +353,7 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test:
         // The kernel comes with the chip issue.
         chip: false,
         snapshot_every: config.store.snapshot_every,
+        not_before: clock::NOT_BEFORE,
         tms: config.tms.as_ref().map(|t| {
             let ms = |n: u32| Millis(i64::from(n));
             TmsSettings { poll: ms(t.poll_ms), retry: ms(t.retry_ms), retry_max: ms(t.retry_max_ms) }

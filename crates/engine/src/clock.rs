@@ -15,6 +15,10 @@ pub struct Clock {
     seen: Mutex<(Time, Millis)>,
 }
 
+/// Day on which this program was made, moved with each release (1 November 2026): a clock that reads less was
+/// never set, and no date before it is printed or believed.
+pub const NOT_BEFORE: Time = Time(1_793_491_200_000);
+
 /// Less is a clock that is set finely. 2 s.
 const JUMP: Millis = Millis::secs(2);
 

@@ -5,10 +5,11 @@
 mod session;
 mod tls;
 
-pub use tls::{Tls, TlsError, connector};
+pub use tls::{Tls, TlsError, connector, untrusted};
 
 use crate::{
     clock::Clock,
+    connect::Target,
     mishap::{Mishaps, Part},
     sparing::Sparing,
     supervise::{Life, Tasks},
@@ -17,15 +18,17 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Wrap
 use payterm_hosts::{BuildError, Built, FrameError, MakLength, Profile, Station, build};
 use payterm_journal::Store;
 use payterm_schema::{
-    HostEvent, HostMessage, Kind, Pan,
+    HostEvent, HostMessage, Kind, Pan, Time,
     config::{AccountConfig, NOT_PLAIN},
     fault::with_causes,
     host::{CardSecrets, FieldView, FrameTrace, KeysVerdict, SecretsFrom},
     secret::SecretBytes,
 };
 use payterm_vault::{KeyRules, Vault};
+use rustix::net::sockopt;
 use session::{Answer, Heard, Session, Unread};
 use std::{
+    io,
     net::SocketAddr,
     sync::{
         Arc, PoisonError, Weak,
@@ -34,6 +37,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    net::TcpStream,
     sync::Mutex,
     time::{timeout, timeout_at},
 };
@@ -44,6 +48,15 @@ const MAILBOX: usize = 64;
 /// Time for which a connection is kept for a late answer after its time ran out. 60 s: as long as hosts
 /// take at most.
 const LATE: Duration = Duration::from_secs(60);
+
+/// A kept connection is used no longer than this: one that was forgotten on its way must not cost a customer.
+/// 30 min.
+const GREATEST_AGE: Duration = Duration::from_secs(1_800);
+/// A kept connection on which nothing comes is asked for a sign of life after this time, and then at this
+/// distance so many times: a path that died in silence is known after 90 s.
+const ALIVE_AFTER: Duration = Duration::from_secs(60);
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_TRIES: u32 = 3;
 
 /// Purpose that PANs are sealed for, in the vault's words.
 pub const SEALED_PAN: &str = "pan";
@@ -70,6 +83,8 @@ pub struct Line {
     pub keys_refused: Sparing,
     /// Tag of the last sign-in or sign-off that left: an answer to an earlier one brings no keys.
     pub last_sign_in: AtomicU64,
+    pub target: Target,
+    pub untrusted: Sparing,
     /// Keys are taken over one after the other.
     pub importing: Mutex<()>,
     pub tasks: Tasks,
@@ -173,7 +188,26 @@ impl Left {
     }
 }
 
+/// Why there is no connection.
+enum NoLine {
+    Down(String),
+    /// The host's certificate, or its word on ours.
+    Untrusted(String),
+}
+
+fn keep_alive(tcp: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, ALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(tcp, ALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(tcp, ALIVE_TRIES)
+}
+
 impl Line {
+    /// The first end of a certificate that the line needs, and where it is: `ca` or `cert`.
+    pub fn certificate_ends(&self) -> Option<(Time, &'static str)> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.ends
+    }
+
     /// The next connection is made with this; the kept one ends when nobody waits for an answer on it.
     pub fn set_tls(self: &Arc<Self>, tls: Tls) {
         *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(tls);
@@ -195,9 +229,10 @@ impl Line {
         };
         let left = self.clock.until(message.deadline);
         let connect = Duration::from_millis(u64::from(self.config.connect_timeout_ms)).min(left);
-        let session = match timeout(connect, self.session()).await {
+        let session = match timeout(connect, self.session(connect)).await {
             Ok(Ok(s)) => s,
-            Ok(Err(why)) => return self.not_sent(why),
+            Ok(Err(NoLine::Down(why))) => return self.not_sent(why),
+            Ok(Err(NoLine::Untrusted(why))) => return self.not_trusted(why),
             Err(_) => return self.not_sent("connect: time-out".into()),
         };
         // A session that was kept is there at once, also when the time is over.
@@ -224,6 +259,13 @@ impl Line {
             return if handed.load(Ordering::SeqCst) { left.no_reply(why) } else { self.not_sent(why) };
         }
         self.answered(left, session, answer).await
+    }
+
+    fn not_trusted(&self, why: String) -> HostEvent {
+        if self.untrusted.is_due() {
+            tracing::warn!(account = %self.config.id, "the line is not trusted: {why}");
+        }
+        HostEvent::Untrusted { why }
     }
 
     fn not_sent(&self, why: String) -> HostEvent {
@@ -373,16 +415,17 @@ impl Line {
         pan.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is no PAN")))
     }
 
-    /// The kept connection while it is alive, else a new one.
-    async fn session(&self) -> Result<Arc<Session>, String> {
+    /// The kept connection while it is alive and not too old, else a new one.
+    async fn session(&self, within: Duration) -> Result<Arc<Session>, NoLine> {
         if !self.config.persistent {
-            return self.connect().await;
+            return self.connect(within).await;
         }
         let mut kept = self.kept.lock().await;
-        if let Some(s) = kept.as_ref().filter(|s| s.is_alive()) {
+        if let Some(s) = kept.as_ref().filter(|s| s.is_alive() && s.age() < GREATEST_AGE) {
             return Ok(s.clone());
         }
-        let new = self.connect().await?;
+        let new = self.connect(within).await?;
+        // An old one is closed with the last of those who wait on it.
         *kept = Some(new.clone());
         Ok(new)
     }
@@ -397,21 +440,25 @@ impl Line {
         if all.is_empty() { Err(format!("connect {address}: {NOT_PLAIN}")) } else { Ok(all) }
     }
 
-    async fn connect(&self) -> Result<Arc<Session>, String> {
-        let address = &self.config.address;
+    async fn connect(&self, within: Duration) -> Result<Arc<Session>, NoLine> {
+        let down = |e: io::Error| NoLine::Down(format!("connect {}: {e}", self.config.address));
         let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let tcp = tokio::net::TcpStream::connect(self.addresses(tls.is_some()).await?.as_slice())
-            .await
-            .map_err(|e| format!("connect {address}: {e}"))?;
-        tcp.set_nodelay(true).map_err(|e| format!("connect: {e}"))?;
+        let all = self.addresses(tls.is_some()).await.map_err(NoLine::Down)?;
+        let tcp = self.target.connect(all, within).await.map_err(down)?;
+        tcp.set_nodelay(true).map_err(down)?;
+        if self.config.persistent {
+            keep_alive(&tcp).map_err(|e| down(e.into()))?;
+        }
         let reader = session::Reader {
             profile: self.profile.clone(),
             mac: self.vault.account_mac(self.config.id.as_str()),
         };
         match tls {
             None => Ok(Session::start(tcp, false, reader)),
-            Some((connector, name)) => {
-                let stream = connector.connect(name, tcp).await.map_err(|e| format!("TLS: {e}"))?;
+            Some(Tls { connector, name, .. }) => {
+                let stream = connector.connect(name, tcp).await.map_err(|e| {
+                    untrusted(&e).map_or_else(|| NoLine::Down(format!("TLS: {e}")), NoLine::Untrusted)
+                })?;
                 Ok(Session::start(stream, true, reader))
             }
         }

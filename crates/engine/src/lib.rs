@@ -6,6 +6,7 @@
 mod assembly;
 pub mod clock;
 pub mod commit;
+pub mod connect;
 pub mod demo;
 pub mod device;
 mod engine;

@@ -4,8 +4,9 @@
 //! Invariant: nothing waits for it; a customer who comes meanwhile is served, and a part that does not answer
 //! is a finding.
 use crate::{
-    clock::Clock,
+    clock::{Clock, NOT_BEFORE},
     device::Devices,
+    hostlink::Line,
     supervise::Child,
     terminal::{Look, Question, TerminalActor},
 };
@@ -41,8 +42,7 @@ const STORE: Duration = Duration::from_secs(10);
 const HOST: Duration = Duration::from_secs(20);
 /// A host that answered within this time needs no echo.
 const FRESH: Millis = Millis::secs(60);
-/// No terminal was made before: 2026-01-01 in UTC milliseconds.
-const EPOCH: Time = Time(1_767_225_600_000);
+const DAY: Millis = Millis::secs(86_400);
 /// Times of records may be this far ahead of the clock that is asked: 1 min.
 const SLACK: Millis = Millis::secs(60);
 
@@ -56,6 +56,7 @@ struct Seen {
 
 pub struct Examiner {
     pub devices: Devices,
+    pub lines: Vec<Arc<Line>>,
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
@@ -106,6 +107,10 @@ impl Examiner {
             if a.line.is_some() {
                 let plain = Finding::new(Verdict::Passed, LINE_PRIVATE);
                 items.push(plain.of(Part::HostLink, a.id.as_str()));
+            }
+            let ends = self.lines.iter().find(|l| l.config.id == a.id).and_then(|l| l.certificate_ends());
+            if let Some(found) = ends.and_then(|(at, of)| certificate(self.clock.now(), at, of)) {
+                items.push(found.of(Part::HostLink, a.id.as_str()));
             }
         }
         let report = SelfTest { test: self.test, ..SelfTest::new(self.clock.now(), items) };
@@ -198,7 +203,7 @@ impl Examiner {
 
     async fn check_clock(&self, seen: Option<&Seen>) -> Finding {
         let now = self.clock.now();
-        if now < EPOCH {
+        if now < NOT_BEFORE {
             return Finding::failed("clock-not-set");
         }
         match self.store.newest().await {
@@ -254,5 +259,42 @@ impl Examiner {
             // A customer or a reversal is on the line, or this acquirer knows no echo.
             Ok(Ok(Err(_)) | Err(_)) | Err(_) => unasked,
         }
+    }
+}
+
+/// What is said of a certificate that ends: nothing before the last 30 days; a warning at 30 and from 7 on,
+/// so that a self-test a day does not warn for a month.
+fn certificate(now: Time, end: Time, of: &str) -> Option<Finding> {
+    let days = end.since(now).0.div_euclid(DAY.0);
+    let found = match days {
+        31.. => return None,
+        8..=28 => Finding::new(Verdict::Passed, "certificate-ends"),
+        29..=30 | 0..=7 => Finding::degraded("certificate-ends"),
+        ..0 => Finding::failed("certificate-ended"),
+    };
+    let local = end.local(0);
+    let date = format!("{}-{:02}-{:02}", local.year(), u8::from(local.month()), local.day());
+    Some(found.with("days", days).with("date", date).with("of", of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_is_told_30_7_and_1_days_ahead() {
+        let now = Time(1_795_000_000_000);
+        let found = |days: i64| certificate(now, now + Millis(days * DAY.0 + 1), "cert");
+        let verdict = |days| found(days).map(|f| f.verdict);
+        assert_eq!(verdict(31), None);
+        for days in [30, 7, 1, 0] {
+            assert_eq!(verdict(days), Some(Verdict::Degraded), "{days}");
+        }
+        assert_eq!(verdict(20), Some(Verdict::Passed));
+        let f = found(7).unwrap_or_else(Finding::works);
+        assert_eq!((f.code.as_str(), f.facts["days"].as_str()), ("certificate-ends", "7"));
+        assert_eq!(f.facts["of"], "cert");
+        let f = found(-1).unwrap_or_else(Finding::works);
+        assert_eq!((f.code.as_str(), f.verdict), ("certificate-ended", Verdict::Failed));
     }
 }

@@ -1,6 +1,7 @@
 //! The spooler: renders a paper and drives the printer, one job at a time. What is to be printed, and whether
 //! it was, is the machine's; this actor keeps nothing.
 use crate::{
+    clock::NOT_BEFORE,
     device::{Devices, Print, Registry},
     language::Spoken,
     mishap::{Mishaps, Part},
@@ -56,6 +57,7 @@ impl Papers {
         let context = SlipContext {
             language: self.spoken.language(),
             zone: t.zone.clone(),
+            not_before: NOT_BEFORE,
             host_offset_minutes: acquirer.map_or(0, |p| p.utc_offset_minutes),
             service_phone: t.service_phone.clone(),
             qr: self.config.paper.qr.clone(),

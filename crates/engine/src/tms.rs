@@ -5,6 +5,7 @@
 //! Invariant: nothing of an answer is used before its signature, its addressee and its rules are checked; of
 //! a grant that does not hold in every part, nothing is taken.
 use crate::{
+    connect::Target,
     granted::with_granted,
     hostlink::{self, Tls, TlsError},
 };
@@ -31,8 +32,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::rustls;
+use tokio::{net::lookup_host, time::timeout};
 
 /// Greatest answer: 2 lists of 2,000 BINs, 8 accounts with 64 fee rows, in JSON within JSON.
 const MAX_ANSWER: usize = 512 * 1024;
@@ -69,6 +69,7 @@ impl From<Trouble> for Fault {
 
 pub struct Tms {
     address: (String, u16),
+    target: Target,
     timeout: Duration,
     believed: Mutex<Arc<Believed>>,
     vault: Arc<Vault>,
@@ -109,6 +110,7 @@ impl Tms {
         let timeout = Duration::from_millis(u64::from(tms.timeout_ms));
         Ok(Self {
             address: (host.to_owned(), port),
+            target: Target::default(),
             timeout,
             believed,
             vault,
@@ -264,22 +266,14 @@ impl Tms {
         Ok((value, signed))
     }
 
-    async fn exchange(
-        &self,
-        (tls, name): &Tls,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<Bytes, Trouble> {
+    async fn exchange(&self, tls: &Tls, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, Trouble> {
         let unreachable = |e: &dyn std::error::Error| trouble(Problem::Unreachable, with_causes(e));
         let (host, port) = &self.address;
-        let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?;
-        let tls = tls.connect(name.clone(), tcp).await.map_err(|e| {
-            let certificate = e
-                .get_ref()
-                .and_then(|c| c.downcast_ref::<rustls::Error>())
-                .is_some_and(|c| matches!(c, rustls::Error::InvalidCertificate(_)));
-            trouble(if certificate { Problem::Untrusted } else { Problem::Unreachable }, with_causes(&e))
+        let all = lookup_host((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?.collect();
+        let tcp = self.target.connect(all, self.timeout).await.map_err(|e| unreachable(&e))?;
+        let tls = tls.connector.connect(tls.name.clone(), tcp).await.map_err(|e| {
+            let unreachable = || trouble(Problem::Unreachable, with_causes(&e));
+            hostlink::untrusted(&e).map_or_else(unreachable, |why| trouble(Problem::Untrusted, why))
         })?;
         let (mut send, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)

@@ -110,6 +110,7 @@ pub fn plan() -> Plan {
         original: None,
         operator: "01".into(),
         at: AT,
+        offset: Default::default(),
         auth_code: None,
         tip: None,
         scheme: None,

@@ -292,7 +292,7 @@ impl Source<'_> {
             Ok(text.is_some())
         };
         let original = plan.original.as_ref();
-        let at = || plan.at.local(self.profile.utc_offset_minutes);
+        let at = || (plan.at + plan.offset).local(self.profile.utc_offset_minutes);
         match var {
             Var::Pan => self.pan(out)?.ok_or_else(missing),
             Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),

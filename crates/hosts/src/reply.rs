@@ -137,6 +137,11 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Box
         }
         Some(given).filter(|t| good(t))
     };
+    let judged = success || r.not_balanced.contains(&code);
+    let settlement = m
+        .text(r.settlement)
+        .filter(|_| judged && answers(profile, Kind::Settlement, m, true))
+        .and_then(read_totals);
     let answer = HostAnswer {
         code,
         mac: verdict,
@@ -156,10 +161,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Box
         texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
         fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
         parameters: m.get(r.parameters).filter(|_| parameters && success).map(pairs).unwrap_or_default(),
-        settlement: m
-            .text(r.settlement)
-            .filter(|_| success && answers(profile, Kind::Settlement, m, true))
-            .and_then(read_totals),
+        settlement,
         icc: r.icc.and_then(|n| m.get(n)).and_then(|v| Icc::parse(v).ok()),
         requirement: decoded.envelope.requirement(profile),
     };

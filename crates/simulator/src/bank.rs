@@ -35,6 +35,7 @@ CREATE INDEX IF NOT EXISTS txn_rrn ON txn(rrn);
 CREATE INDEX IF NOT EXISTS txn_auth ON txn(auth);
 CREATE INDEX IF NOT EXISTS txn_original ON txn(original) WHERE original IS NOT NULL;
 CREATE INDEX IF NOT EXISTS txn_hold ON txn(payer) WHERE kind = 'pre_auth' AND state = 'approved';
+CREATE TABLE IF NOT EXISTS used_code(digest BLOB PRIMARY KEY, txn INTEGER NOT NULL REFERENCES txn) STRICT;
 CREATE TABLE IF NOT EXISTS terminal_status(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT
   NULL, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER

@@ -41,7 +41,7 @@ pub(crate) fn slip(slip: &OnboardingSlip, ctx: &SlipContext) -> Paper {
     lines.extend([head(t("apply-slip-title")), head(texts.word(a.stage)), Line::Rule]);
     lines.extend(a.reason.clone().map(|r| row("apply-label-reason", r)));
     lines.extend([
-        row("apply-label-since", ctx.zone.text(a.since)),
+        row("apply-label-since", ctx.time(a.since)),
         row("apply-label-onboarding", a.id.clone()),
         row("apply-label-revision", a.revision.to_string()),
         Line::Rule,
@@ -62,7 +62,7 @@ pub(crate) fn slip(slip: &OnboardingSlip, ctx: &SlipContext) -> Paper {
         ]);
         lines.extend(offer.fees.iter().map(|r| text(texts.fee_row(r))));
         lines.extend([
-            row("apply-label-accepted", ctx.zone.text(accepted.at)),
+            row("apply-label-accepted", ctx.time(accepted.at)),
             text(accepted.hash.clone()),
             Line::Rule,
         ]);

@@ -1,12 +1,22 @@
 //! Papers that no template makes: totals and shift report, an app's page, the invoice slip.
 use crate::{Align, Cell, Line, Paper, Size, SlipContext, Texts, page};
 use payterm_schema::{
-    Currency, Money, Outcome,
+    Currency, Money, Outcome, Time,
     money::decimal,
     page::{Invoice, Page},
     settlement::{Half, OTHER, OTHER_FOREIGN, Verdict},
     totals::{By, Scope, TotalsReport},
 };
+
+impl SlipContext {
+    pub(crate) fn time(&self, at: Time) -> String {
+        if at < self.not_before {
+            Texts::new(self.language).get("slip-clock-not-set", &[])
+        } else {
+            self.zone.text(at)
+        }
+    }
+}
 
 fn head(text: String) -> Line {
     Line::Text { text, align: Align::Center, size: Size::Normal, bold: true }
@@ -35,7 +45,7 @@ pub(crate) fn mark(currency: Currency) -> &'static str {
 
 pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
-    let time = |t: payterm_schema::Time| ctx.zone.text(t);
+    let time = |t: Time| ctx.time(t);
     let title = match report.scope {
         Scope::Batch => "report-batch-title",
         Scope::Shift => "report-shift-title",
@@ -102,7 +112,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
 /// Report of a settlement, for the shop's books.
 pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
-    let time = |t: payterm_schema::Time| ctx.zone.text(t);
+    let time = |t: Time| ctx.time(t);
     let currency = o.sums.currency;
     let bold = |left: String, right: String| Line::Row { left, right, bold: true };
     let sum = |id: &str, count: u32, minor: u64| {

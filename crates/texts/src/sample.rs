@@ -14,6 +14,7 @@ pub(crate) fn context() -> SlipContext {
     SlipContext {
         language: Language::En,
         zone: Zone::default(),
+        not_before: Time(0),
         host_offset_minutes: 480,
         service_phone: "95516".into(),
         qr: "{rrn}".into(),

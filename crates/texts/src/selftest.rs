@@ -2,7 +2,7 @@
 use crate::{Align, Line, Paper, Size, SlipContext, Texts, clean};
 use payterm_schema::{
     SelfTest,
-    selftest::{LINE_PRIVATE, SelfTestItem, Verdict},
+    selftest::{CERTIFICATE_ENDS, LINE_PRIVATE, SelfTestItem, Verdict},
 };
 
 impl Texts {
@@ -42,14 +42,14 @@ impl Texts {
         let mut lines: Vec<Line> =
             heads.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id, Size::Normal)).collect();
         lines.extend([head("slip-self-test-title", Size::Normal), Line::Rule]);
-        lines.push(row(self.get("slip-time", &[]), ctx.zone.text(report.at), false));
+        lines.push(row(self.get("slip-time", &[]), ctx.time(report.at), false));
         lines.push(row(self.get("slip-status", &[]), self.word(report.verdict), true));
         lines.push(Line::Rule);
         for item in &report.items {
             lines.push(row(self.part_name(item), self.word(item.verdict), item.verdict > Verdict::Passed));
             if item.verdict > Verdict::Passed {
                 lines.extend([text(item.reason.clone()), text(item.remedy.clone())]);
-            } else if item.code == LINE_PRIVATE {
+            } else if [LINE_PRIVATE, CERTIFICATE_ENDS].contains(&item.code.as_str()) {
                 lines.push(text(item.reason.clone()));
             }
         }

@@ -19,6 +19,8 @@ use std::sync::OnceLock;
 pub struct SlipContext {
     pub language: Language,
     pub zone: Zone,
+    /// A time before it is of a clock that was never set: it is not printed.
+    pub not_before: Time,
     /// Zone of the host's F12 and F13, by its profile, in minutes east of UTC.
     pub host_offset_minutes: i32,
     /// May be empty.
@@ -535,7 +537,7 @@ fn date_time(o: &Outcome, ctx: &SlipContext) -> String {
     let host = digits(&o.host_date, 4)
         .zip(digits(&o.host_time, 6))
         .and_then(|(d, t)| Time::nearest(ours, &d, &t, ctx.host_offset_minutes));
-    ctx.zone.text(host.unwrap_or(ours))
+    ctx.time(host.filter(|_| ours >= ctx.not_before).unwrap_or(ours))
 }
 
 /// Fills the places of the config's template; an unknown place stays as it is written.
@@ -630,6 +632,7 @@ mod tests {
         SlipContext {
             language: Language::En,
             zone: Zone::default(),
+            not_before: Time(0),
             host_offset_minutes: 480,
             service_phone: String::new(),
             qr: String::new(),

@@ -181,14 +181,7 @@ impl Rig {
         VirtualControl::connect(&self.path().join("state/virtual.sock")).unwrap()
     }
     fn begin(&self, client: &Client, id: &str) -> RequestKey {
-        let wire = RequestWire {
-            id: id.into(),
-            kind: "sale".into(),
-            amount: Some("12.34".into()),
-            currency: Some("CNY".into()),
-            ..RequestWire::default()
-        };
-        let key = self.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
+        let key = self.runtime.block_on(client.start(&caller(), sale(id))).unwrap();
         let mut virtuals = self.virtuals();
         virtuals.swipe(CARD, "3012", When::Within(SOON)).unwrap();
         virtuals.pin("123456", When::Within(SOON)).unwrap();
@@ -202,6 +195,17 @@ impl Rig {
     fn balance(&self) -> i64 {
         self.acquirer.balance("card:alice").unwrap()
     }
+}
+/// A sale of 12.34.
+fn sale(id: &str) -> Request {
+    let wire = RequestWire {
+        id: id.into(),
+        kind: "sale".into(),
+        amount: Some("12.34".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
+    Request::try_from(wire).unwrap()
 }
 fn caller() -> Caller {
     Caller { app: "demo".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
@@ -367,15 +371,7 @@ fn a_changed_configuration_is_taken_under_a_payment() {
         systemd.is_told("READY=1")
     };
     let language = || rig.runtime.block_on(client.info()).unwrap().language.clone();
-    let wire = |id: &str| RequestWire {
-        id: id.into(),
-        kind: "sale".into(),
-        amount: Some("1.00".into()),
-        currency: Some("CNY".into()),
-        ..RequestWire::default()
-    };
-    let start =
-        |id| rig.runtime.block_on(client.start(&caller(), Request::try_from(wire(id)).unwrap())).unwrap();
+    let start = |id| rig.runtime.block_on(client.start(&caller(), sale(id))).unwrap();
     assert!(reloaded().contains("STATUS=ready\n"), "nothing has changed");
     let key = start("a");
     rig.virtuals().wait_screen("Please swipe", SOON).unwrap();
@@ -431,6 +427,39 @@ fn a_changed_configuration_is_taken_under_a_payment() {
     assert!(daemon.ended().success());
 }
 
+/// The bus daemon is restarted: the terminal lives, its callers have left, and it is served again.
+#[test]
+fn the_bus_goes_and_comes_back() {
+    let rig = Rig::new(|c| c.bus.bus = BusKind::Session);
+    let mut bus = Bus::start(rig.path());
+    let (systemd, log) = (Systemd::new(rig.path()), rig.path().join("log"));
+    let file = std::fs::File::create(&log).unwrap();
+    // An address with a guid, as session managers hand it out: the next bus daemon has another one.
+    let address = format!("{},guid=00000000000000000000000000000001", bus.address());
+    let mut command = rig.command();
+    command.env("DBUS_SESSION_BUS_ADDRESS", address).stderr(file);
+    let daemon = Running(systemd.hears(&mut command).spawn().unwrap());
+    assert!(systemd.told().contains("STATUS=ready\n"));
+    let connect = |bus: &Bus| rig.runtime.block_on(Client::connect(Address::Bus(bus.address()), "")).unwrap();
+    let client = connect(&bus);
+    let key = rig.runtime.block_on(client.start(&caller(), sale("cut"))).unwrap();
+    let peer = rig.connect();
+    bus.stop();
+    systemd.is_told("STATUS=the bus is lost");
+    assert_eq!(rig.end(&peer, &key).status, Status::Cancelled, "its caller has left");
+    bus.again();
+    let back = Instant::now();
+    systemd.is_told("STATUS=ready\n");
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    let client = connect(&bus);
+    let next = rig.begin(&client, "next");
+    assert_eq!(rig.end(&client, &next).status, Status::Approved);
+    drop(daemon);
+    let log = std::fs::read_to_string(&log).unwrap();
+    let lines = |part: &str| log.lines().filter(|l| l.contains(part)).count();
+    assert_eq!((lines("the bus is lost"), lines("the bus is back")), (1, 1), "{log}");
+}
+
 /// A CA file with other contents: the kept line was made with the old ones.
 #[test]
 fn certificates_are_read_anew() {
@@ -455,17 +484,17 @@ fn certificates_are_read_anew() {
     let daemon = Running(systemd.hears(&mut rig.command()).spawn().unwrap());
     systemd.is_told("READY=1");
     let client = rig.connect();
-    let sale = |id: &str| rig.end(&client, &rig.begin(&client, id)).status;
-    assert_eq!(sale("first"), Status::Approved);
+    let pay = |id: &str| rig.end(&client, &rig.begin(&client, id)).status;
+    assert_eq!(pay("first"), Status::Approved);
     put("pinned.pem", other.cert.pem());
-    assert_eq!(sale("second"), Status::Approved, "nobody was told");
+    assert_eq!(pay("second"), Status::Approved, "nobody was told");
     daemon.signal("-HUP");
     systemd.is_told("READY=1");
-    assert_eq!(sale("third"), Status::Failed);
+    assert_eq!(pay("third"), Status::Failed);
     put("pinned.pem", made.cert.pem());
     daemon.signal("-HUP");
     systemd.is_told("READY=1");
-    assert_eq!(sale("fourth"), Status::Approved);
+    assert_eq!(pay("fourth"), Status::Approved);
 }
 
 /// What can refuse a start is tried before its first byte: a sign-in would make the living terminal's keys
@@ -481,8 +510,8 @@ fn a_second_start_by_mistake_sends_nothing() {
     };
     let _first = Running(command().stderr(Stdio::inherit()).spawn().unwrap());
     let client = rig.connect();
-    let sale = |id: &str| rig.end(&client, &rig.begin(&client, id)).status;
-    assert_eq!(sale("before"), Status::Approved);
+    let pay = |id: &str| rig.end(&client, &rig.begin(&client, id)).status;
+    assert_eq!(pay("before"), Status::Approved);
     // It has the keys too, and could sign in.
     let other = rig.path().join("other");
     std::fs::DirBuilder::new().mode(0o700).create(&other).unwrap();
@@ -512,7 +541,7 @@ fn a_second_start_by_mistake_sends_nothing() {
         assert!(!o.status.success() && stderr(&o).contains(why), "{}", stderr(&o));
         assert_eq!(rig.acquirer.log().unwrap().len(), seen, "{why}: something was sent");
     }
-    assert_eq!(sale("after"), Status::Approved);
+    assert_eq!(pay("after"), Status::Approved);
 }
 
 #[test]
@@ -520,15 +549,8 @@ fn a_request_that_waits_for_a_card_is_cancelled_by_the_shutdown() {
     let rig = Rig::new(|_| ());
     let mut daemon = rig.start();
     let client = rig.connect();
-    let wire = RequestWire {
-        id: "a".into(),
-        kind: "sale".into(),
-        amount: Some("1.00".into()),
-        currency: Some("CNY".into()),
-        ..RequestWire::default()
-    };
-    let key = rig.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
-    rig.virtuals().wait_screen("1.00", SOON).unwrap();
+    let key = rig.runtime.block_on(client.start(&caller(), sale("a"))).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     daemon.signal("-TERM");
     assert!(daemon.ended().success());
     let _again = rig.start();

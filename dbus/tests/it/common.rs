@@ -8,6 +8,7 @@ use payterm_schema::{
 use std::{
     io::Read,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Output, Stdio},
     sync::Arc,
     time::Duration,
@@ -29,19 +30,16 @@ impl Bus {
     pub fn with_policy(policy: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let config = dir.path().join("bus.conf");
         let listen = format!("unix:path={}", dir.path().join("bus").display());
         let head = format!("<type>session</type><listen>{listen}</listen><auth>EXTERNAL</auth>");
-        std::fs::write(&config, format!("<busconfig>{head}{policy}</busconfig>")).unwrap();
-        let mut child = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", config.display()))
-            .args(["--nofork", "--nopidfile", "--print-address=1"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut first = [0; 1];
-        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-        Self { child, address: listen, dir }
+        let text = format!("<busconfig>{head}{policy}</busconfig>");
+        std::fs::write(dir.path().join("bus.conf"), text).unwrap();
+        Self { child: run(dir.path()), address: listen, dir }
+    }
+    /// Runs again after [`Bus::stop`].
+    pub fn again(&mut self) {
+        std::fs::remove_file(self.dir.path().join("bus")).unwrap();
+        self.child = run(self.dir.path());
     }
     pub fn at(&self) -> Option<Address> {
         Some(Address::Bus(self.address.clone()))
@@ -68,6 +66,17 @@ impl Bus {
         c.args(arguments);
         output(c).await
     }
+}
+/// A dbus-daemon that listens.
+fn run(dir: &Path) -> Child {
+    let mut child = Command::new("dbus-daemon")
+        .arg(format!("--config-file={}", dir.join("bus.conf").display()))
+        .args(["--nofork", "--nopidfile", "--print-address=1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    child
 }
 /// Off the runtime's thread: the server that the program talks to runs there.
 async fn output(mut c: Command) -> Output {

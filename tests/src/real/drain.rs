@@ -115,6 +115,7 @@ fn settings(config: &Config) -> Result<Settings> {
         printer: false,
         chip: false,
         snapshot_every: 10_000,
+        not_before: Time(0),
         // Longer than a batch may be: the queue is what is looked at.
         settlement: SettlementConfig { batch_max: u32::MAX, ..config.settlement.clone() },
         tms: None,
@@ -329,6 +330,7 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             original: None,
             operator: "01".into(),
             at: Time(1_795_000_000_000),
+            offset: Default::default(),
             auth_code: None,
             tip: None,
             scheme: None,

@@ -331,8 +331,12 @@ impl App {
         let pins: &[&str] = if pin == "bypass" { &["bypass"] } else { &["123456"] };
         match deed.pays {
             Pays::Code(codes) => {
-                let code = self.rng.one(codes).copied().unwrap_or_default();
-                self.virtuals.scan(code, When::Queue).map(drop).or_else(full)
+                // What its first digits say and its length, and otherwise a new one: a code pays once.
+                let like = self.rng.one(codes).copied().unwrap_or_default();
+                let (kind, rest) = like.split_at_checked(4).unwrap_or_default();
+                let digit = |_| char::from_digit(self.rng.roll(10) as u32, 10);
+                let fresh: String = rest.chars().filter_map(digit).collect();
+                self.virtuals.scan(&format!("{kind}{fresh}"), When::Queue).map(drop).or_else(full)
             }
             Pays::WrongPinFirst if pin != "bypass" => self.swipe(pan, &["000000", pin]),
             Pays::Poor => self.swipe(POOR, &["123456"]),

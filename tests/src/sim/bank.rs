@@ -41,7 +41,7 @@ pub enum HostFault {
     Partial,
     /// Answered, with this processing requirement in the header.
     Require(u8),
-    /// Posted, and answered 09: the payer confirms after so many queries.
+    /// Posted, and answered 09: the payer confirms after so many queries. (09 to an undo: nothing was done.)
     Pending(u32),
     /// Duplicate: the same answer comes twice.
     Twice,
@@ -188,7 +188,7 @@ impl Bank {
                 })
             }
             (HostFault::Pending(queries), MessageKind::Request)
-                if m.plan.wallet.is_some() && m.plan.settlement.is_none() =>
+                if m.plan.wallet.is_some() && m.plan.kind == Kind::Sale && m.plan.settlement.is_none() =>
             {
                 self.request_with(m, |p, answer| {
                     p.pending = Some(*queries);
@@ -234,7 +234,7 @@ impl Bank {
         let final_code = !matches!(code, "77" | "96" | "A0" | "91" | "09");
         match m.message_kind {
             // These end a reversal, so they are never a refusal of it.
-            MessageKind::Reversal(_) if has_mac && matches!(code, "12" | "25") => self.reversal(m),
+            MessageKind::Reversal(_) if has_mac && matches!(code, "12" | "25" | "94") => self.reversal(m),
             // What is posted is not refused when it is told again.
             MessageKind::Repeat if final_code && self.books.contains_key(&book(&m.account, &m.plan)) => {
                 self.request(m)

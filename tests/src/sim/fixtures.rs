@@ -66,6 +66,7 @@ pub fn settings() -> Settings {
         wallet_undo_after: [(Wallet::Wechat, Millis::secs(15))].into(),
         wallets: vec![Wallet::Wechat, Wallet::Alipay],
         advice_ends: ["00", "94"].map(Into::into).to_vec(),
+        not_balanced: vec!["95".into()],
         icc: Kind::ALL.to_vec(),
         script_results: true,
         query: true,
@@ -100,6 +101,7 @@ pub fn settings() -> Settings {
         printer: true,
         chip: false,
         snapshot_every: 10_000,
+        not_before: payterm_schema::Time(0),
         tms: None,
     }
 }

@@ -286,7 +286,7 @@ impl Model {
                 f.posted = answer.amount.or(f.amount)
             }
             // It may be executed still.
-            (MessageKind::Request, "09") if f.wallet => f.posted = f.amount,
+            (MessageKind::Request, "09") if f.wallet && f.kind == Kind::Sale => f.posted = f.amount,
             // What ends a reversal without being signed may be another's word.
             (MessageKind::Reversal(_), "12" | "25") if answer.mac == MacVerdict::Absent => {}
             (MessageKind::Reversal(_), "00" | "12" | "25") => f.posted = None,
@@ -322,7 +322,7 @@ impl Model {
         let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
         match event {
             // What never left owes nothing to what comes after it.
-            HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } => {
+            HostEvent::NotSent { .. } | HostEvent::Untrusted { .. } | HostEvent::Unbuildable { .. } => {
                 f.owed &= m.message_kind != MessageKind::Request
             }
             HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => {

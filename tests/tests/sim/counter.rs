@@ -292,14 +292,15 @@ fn a_query_that_speaks_of_another_amount_is_no_word_on_this_payment() {
 /// Only a payment waits for its payer. What else a wallet answers with 09 may have been executed.
 #[test]
 fn an_undecided_undo_of_a_wallet_is_no_refusal() {
-    let w = run(script(
-        [scan("a"), part(Kind::Refund, "b", "a", 400)],
-        [HostFault::Answer, HostFault::Pending(9)],
-    ));
+    // For longer than it is tried again.
+    let undecided = |of: Order| {
+        run(script([scan("a"), of], [vec![HostFault::Answer], vec![HostFault::Refuse("09"); 12]].concat()))
+    };
+    let w = undecided(part(Kind::Refund, "b", "a", 400));
     assert_eq!(told(&w, "b")[0].0, Status::Unknown);
     assert!(matches!(w.machine.obligations().to_vec().as_slice(), [o] if o.state == ObligationState::Stuck));
     assert_eq!(w.outcome("a").sums.refunded, Some(400), "in doubt counts as taken");
-    let w = run(script([scan("a"), void("b", "a")], [HostFault::Answer, HostFault::Pending(9)]));
+    let w = undecided(void("b", "a"));
     assert_eq!(told(&w, "b"), [(Status::Unknown, "pending".into()), (Status::Declined, "reversed".into())]);
 }
 

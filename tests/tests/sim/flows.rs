@@ -205,6 +205,44 @@ fn a_sale_waits_for_a_sign_in_that_is_tried_again() {
 }
 
 #[test]
+fn what_cannot_be_made_says_what_it_lacks() {
+    let w = run(script([sale("a")], [HostFault::Unbuildable]));
+    assert_eq!(told(&w, "a"), [(Status::Failed, "not-buildable".into())]);
+    assert_eq!(w.outcome("a").reason.unwrap().detail.as_deref(), Some("no PAN"));
+}
+
+/// WeChat takes an undo 15 s after the payment; one that is answered 09 was not done.
+#[test]
+fn the_undo_of_a_wallet_waits_for_it() {
+    let refund = |id, of| Order { kind: Kind::Refund, amount: Some(1_000), ..void(id, of) };
+    for (undo, refusals) in
+        [(void("v", "a"), 0), (void("v", "a"), 2), (refund("v", "a"), 0), (refund("v", "a"), 2)]
+    {
+        let kind = undo.kind;
+        let mut faults = vec![HostFault::Answer];
+        faults.extend(vec![HostFault::Refuse("09"); refusals]);
+        let w = run(script([scan("a"), undo], faults));
+        let paid = w.outcome("a");
+        assert_eq!(told(&w, "v"), [(Status::Approved, String::new())], "{kind:?} {refusals}");
+        let left = |e: &&Entry| {
+            e.txn == Some(w.outcome("v").txn)
+                && matches!(e.record, Record::Request(RequestRecord::Allowed { .. }))
+        };
+        let all: Vec<&Entry> = w.journal.iter().filter(left).collect();
+        assert_eq!(all.len(), refusals + 1, "{kind:?}");
+        assert!(all[0].at.since(paid.ended.unwrap()).0 >= 15_000, "{kind:?}");
+        assert!(w.shown.iter().any(|s| matches!(s, Screen::Wait { what, .. } if what == "wallet-undo")));
+        let book = w.bank.books.values().find(|p| p.kind == Kind::Sale).unwrap();
+        assert_eq!((book.voided, book.refunded), if kind == Kind::Void { (true, 0) } else { (false, 1_000) });
+    }
+    // For as long as the wallet's time: then as any other that is not decided.
+    let mut faults = vec![HostFault::Answer];
+    faults.extend(vec![HostFault::Refuse("09"); 40]);
+    let w = run(script([scan("a"), refund("v", "a")], faults));
+    assert_eq!(told(&w, "v"), [(Status::Unknown, "host-09".into())]);
+}
+
+#[test]
 fn a_reply_without_a_good_mac_is_discarded_and_reversed() {
     for (fault, code) in [(HostFault::BadMac, "mac-wrong"), (HostFault::NoMac, "mac-absent")] {
         let w = run(script([sale("a"), sale("b")], [fault]));
@@ -426,7 +464,7 @@ fn a_reversal_that_cannot_be_built_is_stuck_and_holds_nobody_up() {
     assert_eq!(w.machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);
     assert_eq!(w.outcome("b").status, Status::Approved);
     let w = run(script([sale("a")], [HostFault::Unbuildable]));
-    assert_eq!(told(&w, "a"), [(Status::Failed, "not-sent".into())]);
+    assert_eq!(told(&w, "a"), [(Status::Failed, "not-buildable".into())]);
 }
 
 #[test]

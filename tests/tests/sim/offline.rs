@@ -228,7 +228,7 @@ fn contact_and_clock() {
     let w = with(policy(), script([plain("a", 0)], []));
     let hours = |h: i64| Time(w.now.0 + h * 3_600_000);
     let ask = |now: Time, state: &payterm_core::State| {
-        payterm_core::offline::beforehand(&w.settings.accounts[0], state, None, now, 1_000)
+        payterm_core::offline::beforehand(&w.settings, &w.settings.accounts[0], state, None, now, 1_000)
             .map(|a| (a.judgement.allowed, a.judgement.by.rule))
     };
     let state = w.machine.state();

@@ -160,8 +160,12 @@ fn beyond(source: &[(String, String)]) -> BTreeSet<String> {
             found.extend(long.map(|(name, _)| format!("function {path} {name}")));
         }
     }
-    let knotted = crates.iter().filter(|(_, files)| rings(files).iter().any(|r| r.len() > RING));
-    found.extend(knotted.map(|(name, _)| format!("ring {}", name.trim_end_matches("/src"))));
+    for (name, files) in &crates {
+        for ring in rings(files).into_iter().filter(|r| r.len() > RING) {
+            eprintln!("a ring: {ring:?}");
+            found.insert(format!("ring {}", name.trim_end_matches("/src")));
+        }
+    }
     found
 }
 

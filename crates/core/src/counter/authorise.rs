@@ -104,19 +104,29 @@ fn plan_of(cx: &Context, s: &Serving, view: &Outcome) -> Plan {
         original: view.original.as_ref().map(|o| OriginalRef {
             batch: o.batch,
             stan: o.stan,
-            date: o.date.clone(),
+            date: o.date.clone().or_else(|| own_date(cx, s)),
             rrn: o.rrn.clone(),
             auth_code: o.auth_code.clone(),
         }),
         operator: view.operator.clone(),
         auth_code: s.request.auth_code.clone(),
         tip: view.sums.tip,
-        scheme: (kind == Kind::Refund).then(|| view.scheme.clone().unwrap_or_else(|| "000".into())),
+        scheme: (kind == Kind::Refund).then(|| {
+            // A wallet has no card scheme, whatever its payment's answer said.
+            view.scheme.clone().filter(|_| view.wallet.is_none()).unwrap_or_else(|| "000".into())
+        }),
         offline_authority: view.offline_authority,
         card_sequence: s.chip.as_ref().and_then(|c| c.sequence()),
         icc: s.chip.as_ref().and_then(|c| c.online().cloned()),
         ..cx.control_plan(account, kind)
     }
+}
+
+/// Date of an original whose answer named none: by the terminal's own clock, set by the host's.
+fn own_date(cx: &Context, s: &Serving) -> Option<String> {
+    let o = s.original()?;
+    let id = o.account.as_ref()?;
+    cx.host_date(id, o.started + cx.state.ledger(id).offset)
 }
 
 fn secrets_of(s: &Serving, view: &Outcome) -> SecretsFrom {

@@ -4,7 +4,7 @@
 //! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the
 //! advice needs: the sealed PAN and the expiry.
 use super::{Pin, Serving, pin};
-use crate::{AccountSettings, Heard, State, context::Context, instrument::Presented, view};
+use crate::{AccountSettings, Heard, Settings, State, context::Context, instrument::Presented, view};
 use payterm_schema::{
     Kind, RequestRecord, Time,
     config::BinRange,
@@ -27,6 +27,7 @@ struct Sale<'a> {
 
 /// Every rule on a payment of this amount, in their order; without a sale those that need no card.
 fn checks(
+    settings: &Settings,
     account: &AccountSettings,
     state: &State,
     heard: Option<&Heard>,
@@ -87,7 +88,8 @@ fn checks(
     let online = state.accounts.get(id).and_then(|l| l.online).map(|at| now.since(at).0);
     let hours = online.map(|ms| u64::try_from(ms.max(0)).unwrap_or(0).div_ceil(HOUR.unsigned_abs()));
     let contact = hours.is_some_and(|h| h <= u64::from(c.contact_hours)) && online.is_some_and(|ms| ms >= 0);
-    let trusted = state.clock_trusted() && heard.is_none_or(|h| h.off_by.is_none());
+    let trusted =
+        now >= settings.not_before && state.clock_trusted(now) && heard.is_none_or(|h| h.off_by.is_none());
     all.extend([
         plain(OfflineRule::Clock, trusted),
         Check {
@@ -122,13 +124,14 @@ fn valid(expiry: &str, now: Time, offset_minutes: i32) -> bool {
 
 /// What a payment of this amount would be told, as far as no card is needed.
 pub fn beforehand(
+    settings: &Settings,
     account: &AccountSettings,
     state: &State,
     heard: Option<&Heard>,
     now: Time,
     minor: u64,
 ) -> Option<OfflineAnswer> {
-    let checks = checks(account, state, heard, now, minor, None);
+    let checks = checks(settings, account, state, heard, now, minor, None);
     let judgement = Judgement::of(&checks, state.obligations.exposure(&account.config.id))?;
     Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
 }
@@ -154,7 +157,8 @@ pub(super) fn accept(cx: &mut Context, s: &mut Serving) -> bool {
     }
     let pin = s.pin != Pin::NotAsked || pin::wanted(cx, s, &id);
     let sale = Sale { kind: s.kind(), presented, pin };
-    let checks = checks(&account, &cx.state, cx.heard.get(&id), cx.now, amount.minor(), Some(sale));
+    let checks =
+        checks(&cx.settings, &account, &cx.state, cx.heard.get(&id), cx.now, amount.minor(), Some(sale));
     let Some(judgement) = Judgement::of(&checks, cx.state.obligations.exposure(&id)) else { return false };
     s.judged = true;
     if !judgement.allowed {

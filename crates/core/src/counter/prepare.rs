@@ -1,9 +1,18 @@
 //! The request waits until its account is signed in and owes nothing; the line says when.
-use super::{Next, Serving, Stage};
+use super::{Next, Serving, Stage, retry};
 use crate::{context::Context, line::Waits, signal::Signal};
-use payterm_schema::{AccountId, Kind, kind::Side, money::MAX_MINOR, notice::Owed, outcome::Class};
+use payterm_schema::{
+    AccountId, Kind, Time,
+    kind::{Mark, Side},
+    money::MAX_MINOR,
+    notice::Owed,
+    outcome::Class,
+};
 
 pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
+    if let Some(until) = undo_wait(cx, s) {
+        return retry::undo_later(cx, s, until);
+    }
     let until = cx.after(cx.settings.flow.prepare_timeout_ms);
     s.stage = Stage::Preparing { until, what: None, owed: None };
     let account = s.account().clone();
@@ -13,6 +22,16 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
     let waits = if s.kind().row().authorisation { Waits::Authorise } else { Waits::Control };
     cx.signal(Signal::Want { account, txn: s.txn, waits });
     Next::Stay
+}
+
+/// When the wallet of the original takes its undo, if it does not yet: counted from the answer, which came
+/// after the payment.
+fn undo_wait(cx: &Context, s: &Serving) -> Option<Time> {
+    let undoes = matches!(s.kind().row().marks_original, Mark::Voided | Mark::Refunded);
+    let o = s.original().filter(|_| undoes)?;
+    let wait = *cx.account(s.account())?.rules.wallet_undo_after.get(&o.wallet?)?;
+    // A time further away is of another clock.
+    Some(o.ended? + wait).filter(|until| *until > cx.now && until.since(cx.now) <= wait)
 }
 
 /// Only a customer who really has to wait is told so.

@@ -13,7 +13,7 @@ use payterm_schema::{
     card::HostWord,
     config::RefusalWithoutMac,
     host::{FrameTrace, HostRules, MacVerdict, RetryRule, ReversalReason},
-    kind::Recovery,
+    kind::{Mark, Recovery},
     outcome::{Class, Forwarding, Reason},
     record::{Due, Duty, Ending, Obligation},
 };
@@ -39,21 +39,23 @@ pub(super) fn event(
                 cx.accept_advice();
                 Next::Stay
             } else if card::tell_host(cx, s, HostWord::NotSent) {
-                Next::fail("not-sent", Class::E)
+                Next::fail(cx.line_code(account), Class::E)
             } else if offline::accept(cx, s) {
                 Next::Stay
             } else {
-                Next::fail("not-sent", Class::E)
+                Next::fail(cx.line_code(account), Class::E)
             }
         }
         HostEvent::Unbuildable { why } => {
+            let reason = Reason::with(NOT_BUILDABLE, Class::D, why.clone());
             cx.record(Some(txn), RequestRecord::NotSent { txn, account: account.clone(), stan, why });
             // Whatever it owed is nothing: it cannot be told either.
             if cx.state.obligation(txn, stan).is_some() {
                 let (how, trace) = (Ending::NothingLeft, FrameTrace::default());
                 cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
             }
-            Next::fail("not-sent", Class::E)
+            failed(cx, reason);
+            Next::Stay
         }
         HostEvent::NoReply { why, trace } => {
             card::tell_host(cx, s, HostWord::NoReply);
@@ -69,10 +71,19 @@ pub(super) fn event(
         }
         HostEvent::Reply { answer, trace } => answered(cx, s, account, stan, *answer, trace),
         // The line keeps these apart.
-        HostEvent::Late { .. } => Next::Stay,
+        HostEvent::Late { .. } | HostEvent::Untrusted { .. } => Next::Stay,
     }
 }
 
+/// Ends it with nothing owed.
+fn failed(cx: &mut Context, reason: Reason) {
+    let mut outcome = (*cx.running().view).clone();
+    view::ended_for(&mut outcome, Status::Failed, reason, cx.now);
+    cx.finish(outcome);
+}
+
+/// What the message needs is not there: the reason's detail names the field.
+const NOT_BUILDABLE: &str = "not-buildable";
 /// An answer came that says nothing: what of it could not be read is the reason's detail.
 const UNUSABLE: &str = "reply-unusable";
 
@@ -91,8 +102,8 @@ pub(super) fn unanswered(cx: &mut Context, account: &AccountId, txn: u64, stan: 
         // The host may have other keys than ours by now.
         cx.sign_out(account, "a sign-in was not answered");
     }
-    let told = |class| Reason { detail: (code == UNUSABLE).then(|| why.clone()), ..Reason::new(code, class) };
-    let (failed, doubt) = (told(Class::E), told(Class::D));
+    let detail = (code == UNUSABLE).then(|| why.clone());
+    let told = |class| Reason { detail, ..Reason::new(code, class) };
     cx.record(
         Some(txn),
         RequestRecord::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
@@ -100,17 +111,13 @@ pub(super) fn unanswered(cx: &mut Context, account: &AccountId, txn: u64, stan: 
     let reverse = |o: &Obligation| o.duty == Duty::Reverse;
     if cx.state.recovering.is_some() && cx.state.obligation(txn, stan).is_some_and(reverse) {
         // A reversal could take back what was told as approved.
-        return cx.end_in_doubt(txn, stan, doubt);
+        return cx.end_in_doubt(txn, stan, told(Class::D));
     }
     match cx.state.obligation(txn, stan).map(|o| o.duty) {
-        None => {
-            let mut outcome = (*cx.running().view).clone();
-            view::ended_for(&mut outcome, Status::Failed, failed, cx.now);
-            cx.finish(outcome);
-        }
-        Some(Duty::Reverse) => cx.end_unknown(account, failed),
+        None => failed(cx, told(Class::E)),
+        Some(Duty::Reverse) => cx.end_unknown(account, told(Class::E)),
         Some(Duty::Repeat) => cx.accept_advice(),
-        Some(Duty::ManualResolution) => cx.end_in_doubt(txn, stan, doubt),
+        Some(Duty::ManualResolution) => cx.end_in_doubt(txn, stan, told(Class::D)),
         Some(Duty::Notify) => unreachable!("a request's own message is no notice"),
     }
 }
@@ -196,6 +203,17 @@ fn answered(
         cx.requirement(account, txn, digit);
         cx.accept_advice();
         return Next::Stay;
+    }
+    let undoes = matches!(s.kind().row().marks_original, Mark::Voided | Mark::Refunded);
+    if judged.undecided
+        && undoes
+        && !absent
+        && let Some(until) = retry::too_early(cx, s)
+    {
+        let (account, answer) = (account.clone(), Box::new(answer));
+        cx.record(Some(txn), RequestRecord::Answered { txn, account, stan, answer, due: None, trace });
+        cx.requirement(s.account(), txn, digit);
+        return retry::undo_later(cx, s, until);
     }
     // Another amount than was asked for is no answer either, where nothing can be taken back.
     let doubtful = judged.partial || judged.undecided || (no && (judged.suspicious || judged.reverse));

@@ -58,9 +58,10 @@ pub(crate) enum Stage {
     Sent {
         until: Time,
     },
-    /// The host is busy and nothing reached the issuer: another try after a countdown.
+    /// Nothing was done: the host is busy, or the wallet takes no undo yet. Tried (again) after a countdown.
     Busy {
         until: Time,
+        what: &'static str,
     },
     /// The payer has not confirmed on the phone yet: the wallet is asked.
     AskingWallet {
@@ -180,7 +181,7 @@ impl Stage {
             Stage::Settling { .. } | Stage::Sent { .. } | Stage::AskingWallet { .. } => {
                 row(Phase::Sending, OnCancel::TooLate, None)
             }
-            Stage::Busy { until } => {
+            Stage::Busy { until, .. } => {
                 row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::Goes(Next::Prepare))))
             }
             Stage::Part { until, .. } => {

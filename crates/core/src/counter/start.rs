@@ -115,6 +115,7 @@ pub(super) fn enter(
         pin_tries: 0,
         signed_again: false,
         busy_tries: 0,
+        undo_over: None,
         judged: false,
         left: false,
         request: Arc::new(request),

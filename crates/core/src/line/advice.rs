@@ -33,7 +33,10 @@ impl Line {
                 let not_before = cx.now + cx.backoff(self.id(), failures, txn);
                 self.failing = Some(Failing { not_before, failures });
             }
-            HostEvent::Unbuildable { .. } | HostEvent::Reply { .. } | HostEvent::Late { .. } => {}
+            HostEvent::Unbuildable { .. }
+            | HostEvent::Untrusted { .. }
+            | HostEvent::Reply { .. }
+            | HostEvent::Late { .. } => {}
         }
     }
 
@@ -131,13 +134,14 @@ impl Line {
             let failed = FailedTry { code: Some(answer.code), why, left: true, trace };
             return cx.obligation_failed(id, txn, stan, failed);
         }
+        let had = rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::Done);
         let ended = ObligationRecord::Ended { txn, stan, how: Ending::Answered(answer.code.clone()), trace };
         // Its own PAN is needed by nobody after a refusal; a tip's is its sale's.
         let mut needed = o.sealed.is_some_and(|t| (done || t != txn) && cx.state.voidable.contains(&t));
         match cx.state.owes(txn).cloned() {
             // It ran when the journal was damaged, and is only now decided.
             Some(mut told) if told.status == Status::Unknown => {
-                with_word(&mut told, &answer, done);
+                with_word(&mut told, &answer, done, had);
                 needed |= done && told.kind.keeps_pan() && cx.state.in_open_batch(&told);
                 if done {
                     let authority = advice_authority(told.kind);
@@ -151,7 +155,7 @@ impl Line {
             }
             // While the obligation is there, the fold knows that it was counted.
             Some(mut told) => {
-                with_word(&mut told, &answer, done);
+                with_word(&mut told, &answer, done, had);
                 if !done {
                     cx.release_original(&told);
                 }
@@ -166,11 +170,12 @@ impl Line {
     }
 }
 
-/// What the acquirer says of the advice; of one that is taken, what a later refund names it by.
-fn with_word(told: &mut Outcome, answer: &HostAnswer, done: bool) {
+/// What the acquirer says of the advice; of one that is taken, what a later refund names it by. `had`: it has
+/// had it before (94), and whose numbers it gives is not known.
+fn with_word(told: &mut Outcome, answer: &HostAnswer, done: bool, had: bool) {
     told.forwarding =
         Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
-    if !done {
+    if !done || had {
         return;
     }
     let take = |ours: &mut Option<String>, theirs: &Option<String>| *ours = theirs.clone().or(ours.take());

@@ -3,8 +3,21 @@ use super::{Line, exchange::Purpose};
 use crate::{context::Context, signal::Signal};
 use payterm_schema::{
     HostEvent,
-    host::{MessageKind, Plan, SecretsFrom},
+    host::{MacVerdict, MessageKind, Plan, SecretsFrom},
 };
+
+/// Whether the host made its answer just now: to what was sent before it may repeat the one of then, with the
+/// time of then.
+fn fresh(cx: &Context, purpose: &Purpose) -> bool {
+    match purpose {
+        Purpose::Obligation { txn, stan } | Purpose::Advice { txn, stan } => {
+            cx.state.obligation(*txn, *stan).is_some_and(|o| !o.had_left)
+        }
+        Purpose::Query { .. } | Purpose::Settlement { .. } | Purpose::Probe { .. } => true,
+        // They are judged when they are believed.
+        Purpose::Request { .. } | Purpose::SignIn => false,
+    }
+}
 
 impl Line {
     /// The request's message, which its record allows.
@@ -23,17 +36,45 @@ impl Line {
 
     pub(super) fn host(&mut self, cx: &mut Context, tag: u64, event: HostEvent) {
         let late = matches!(event, HostEvent::Late { .. });
+        let event = self.trust(cx, event);
         if !late && let Some(purpose) = self.exchanges.take(tag) {
             match &event {
                 HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => self.exchanges.miss(tag, purpose),
-                HostEvent::Reply { .. } => self.heard(cx),
-                HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => {}
+                HostEvent::Reply { answer, .. } => {
+                    self.heard(cx);
+                    if matches!(answer.mac, MacVerdict::Good | MacVerdict::NotUsed) && fresh(cx, &purpose) {
+                        cx.judge_clock(self.id(), answer);
+                    }
+                }
+                HostEvent::NotSent { .. }
+                | HostEvent::Untrusted { .. }
+                | HostEvent::Unbuildable { .. }
+                | HostEvent::Late { .. } => {}
             }
             self.dispatch(cx, purpose, event);
         } else if let Some(purpose) = self.exchanges.missed(tag)
             && let HostEvent::Late { answer, trace } | HostEvent::Reply { answer, trace } = event
         {
             self.late(cx, purpose, *answer, trace);
+        }
+    }
+
+    /// A line that is not trusted is one that is down, with another word for people.
+    fn trust(&self, cx: &mut Context, event: HostEvent) -> HostEvent {
+        let id = self.id().clone();
+        match event {
+            HostEvent::Untrusted { why } => {
+                cx.untrusted.insert(id, why.clone());
+                HostEvent::NotSent { why }
+            }
+            HostEvent::NotSent { .. }
+            | HostEvent::NoReply { .. }
+            | HostEvent::Unusable { .. }
+            | HostEvent::Reply { .. } => {
+                cx.untrusted.remove(&id);
+                event
+            }
+            HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => event,
         }
     }
 

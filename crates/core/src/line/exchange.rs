@@ -149,8 +149,8 @@ impl Line {
 
     /// The host answered: what waits to be told may leave again.
     pub(super) fn heard(&mut self, cx: &mut Context) {
-        let off_by = cx.heard.get(&self.account.config.id).and_then(|h| h.off_by);
-        cx.heard.insert(self.account.config.id.clone(), Heard { at: cx.now, off_by });
+        let new = Heard { at: cx.now, off_by: None };
+        cx.heard.entry(self.account.config.id.clone()).or_insert(new).at = cx.now;
         self.failing = None;
     }
 }

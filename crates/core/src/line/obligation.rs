@@ -48,7 +48,7 @@ impl Line {
                 cx.obligation_failed(&id, txn, stan, failed);
             }
             HostEvent::Reply { answer, trace } => self.obligation_answer(cx, txn, stan, *answer, trace),
-            HostEvent::Late { .. } => {}
+            HostEvent::Late { .. } | HostEvent::Untrusted { .. } => {}
         }
     }
 
@@ -68,7 +68,10 @@ impl Line {
             return self.advice_answer(cx, &o, answer, trace, signed);
         }
         let notice = o.duty == Duty::Notify;
-        let ends = if notice { &rules.advice_ends } else { &rules.reversal_ends }.contains(&answer.code);
+        let had = rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::Done);
+        // The same reversal has left before: it is that one which the host has had.
+        let ends = if notice { &rules.advice_ends } else { &rules.reversal_ends }.contains(&answer.code)
+            || (had && !notice && o.tries > 1);
         if signed && ends {
             let voidable = o.sealed.is_some_and(|t| cx.state.voidable.contains(&t));
             let how = Ending::Answered(answer.code);

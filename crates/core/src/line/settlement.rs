@@ -184,7 +184,7 @@ impl Line {
             HostEvent::Reply { answer, trace } => {
                 return self.settlement_answer(cx, txn, stan, *answer, trace);
             }
-            HostEvent::Late { .. } => return,
+            HostEvent::Late { .. } | HostEvent::Untrusted { .. } => return,
         };
         self.settlement_failed(cx, txn, failed);
     }
@@ -204,10 +204,13 @@ impl Line {
         let Some(part) = open.cloned() else { return };
         let digit = answer.requirement;
         let done = cx.class(&id, &answer.code) == Class::A;
+        let unbalanced = self.account.rules.not_balanced.contains(&answer.code);
         // A record, or the end, that the acquirer has already.
         let known = self.account.rules.advice_ends.contains(&answer.code);
         match part {
-            BatchPart::Totals(ours) if done => self.totals_judged(cx, txn, stan, &ours, answer, trace),
+            BatchPart::Totals(ours) if done || unbalanced => {
+                self.totals_judged(cx, txn, stan, &ours, answer, trace)
+            }
             BatchPart::List(_) | BatchPart::One { .. } if done || known => {
                 let code = answer.code;
                 let account = id.clone();
@@ -232,7 +235,16 @@ impl Line {
         answer: HostAnswer,
         trace: FrameTrace,
     ) {
-        let (account, verdicts) = (self.id().clone(), verdicts(&answer, ours));
+        let unbalanced = self.account.rules.not_balanced.contains(&answer.code);
+        let verdicts = verdicts(&answer, ours);
+        // Its code says so: where no half does, neither balances.
+        let verdicts = match verdicts {
+            Ok((Verdict::Balanced, Verdict::Balanced)) | Err(_) if unbalanced => {
+                Ok((Verdict::NotBalanced, Verdict::NotBalanced))
+            }
+            judged => judged,
+        };
+        let account = self.id().clone();
         let answer = Box::new(answer);
         match verdicts {
             Ok((domestic, foreign)) => cx.record(

@@ -63,7 +63,7 @@ impl Line {
             }
             HostEvent::Unbuildable { why } => {
                 self.sign_in_failed(cx, why);
-                self.nobody_waits(cx, "not-sent");
+                self.nobody_waits(cx, "not-buildable");
             }
             // Whoever waits for it waits on, for as long as the configuration says.
             HostEvent::NoReply { why, .. } | HostEvent::Unusable { why, .. } => {
@@ -73,7 +73,7 @@ impl Line {
                 }
                 cx.signal(Signal::SettlesBehind { account: self.id().clone() });
             }
-            HostEvent::Late { .. } => {}
+            HostEvent::Late { .. } | HostEvent::Untrusted { .. } => {}
         }
     }
 
@@ -133,9 +133,10 @@ impl Line {
                 }
             }
             HostEvent::Unbuildable { why } => Err(Fault::invalid("echo", &why)),
-            HostEvent::NotSent { why } | HostEvent::NoReply { why, .. } | HostEvent::Unusable { why, .. } => {
-                Err(Fault::Unreachable { cause: why })
-            }
+            HostEvent::NotSent { why }
+            | HostEvent::Untrusted { why }
+            | HostEvent::NoReply { why, .. }
+            | HostEvent::Unusable { why, .. } => Err(Fault::Unreachable { cause: why }),
         };
         cx.answer(call, result);
     }

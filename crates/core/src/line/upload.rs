@@ -74,7 +74,8 @@ impl Line {
     /// A record that goes alone: with what it said itself, named by its own batch and STAN.
     fn single(&self, cx: &Context, o: &Outcome) -> Plan {
         // A host that names no date: the terminal's.
-        let date = o.host_date.clone().unwrap_or_else(|| self.host_date(o.started));
+        let own = || cx.host_date(self.id(), o.started + cx.state.ledger(self.id()).offset);
+        let date = o.host_date.clone().or_else(own);
         let part = record_of(o).map(|record| Box::new(BatchPart::One { kind: o.kind, record }));
         Plan {
             amount: o.sums.amount_money(),
@@ -83,7 +84,7 @@ impl Line {
             original: Some(OriginalRef {
                 batch: o.batch,
                 stan: o.stan,
-                date: Some(date),
+                date,
                 rrn: o.rrn.clone(),
                 auth_code: o.auth_code.clone(),
             }),

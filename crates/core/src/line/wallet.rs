@@ -42,7 +42,7 @@ impl Line {
         let original = OriginalRef {
             batch: Some(o.plan.batch),
             stan: Some(stan),
-            date: Some(self.host_date(o.plan.at)),
+            date: cx.host_date(self.id(), o.plan.at + o.plan.offset),
             rrn: None,
             auth_code: None,
         };
@@ -57,12 +57,6 @@ impl Line {
         let (sent, next) = (Box::new(plan.clone()), cx.now + rule.every);
         cx.record(Some(txn), ObligationRecord::Queried { txn, stan, plan: sent, next });
         self.send(cx, Purpose::Query { txn, stan }, MessageKind::Query, plan, SecretsFrom::None, None);
-    }
-
-    /// MMDD in the host's time zone.
-    pub(super) fn host_date(&self, at: Time) -> String {
-        let t = at.local(self.account.host_offset_minutes);
-        format!("{:02}{:02}", u8::from(t.month()), t.day())
     }
 
     pub(super) fn query_event(&mut self, cx: &mut Context, txn: u64, stan: Stan, event: HostEvent) {

@@ -9,9 +9,6 @@ impl State {
                 self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan)
             }
             AccountRecord::SignedIn { account, batch, offset, answer } => {
-                if answer.date.is_some() && answer.time.is_some() {
-                    self.clock_doubt = None;
-                }
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.signed_in = true;
                 ledger.offset = *offset;
@@ -19,8 +16,6 @@ impl State {
                 ledger.requirement = 0;
                 self.host_in_batch(at, account, answer.batch.filter(|b| b != batch));
                 self.heard(account, at);
-                // Its time is on record with it, and stands against ours.
-                self.clock_back &= answer.time.is_none();
             }
             AccountRecord::SignInFailed { account, .. } | AccountRecord::SignedOut { account, .. } => {
                 self.accounts.entry(account.clone()).or_default().signed_in = false

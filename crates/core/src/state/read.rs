@@ -1,7 +1,7 @@
 //! What the state says when it is asked.
 use super::{FAR, State};
 use crate::{ledger::Ledger, recovery::BatchInDoubt};
-use payterm_schema::{AccountId, Outcome, account::Stan, record::Obligation};
+use payterm_schema::{AccountId, Outcome, Time, account::Stan, record::Obligation};
 use std::sync::LazyLock;
 
 impl State {
@@ -45,10 +45,10 @@ impl State {
         ledger.holds_records() || self.obligations.names_batch(account, ledger.batch)
     }
 
-    /// The terminal's time was neither set while it ran nor is behind its records, and no host has
-    /// contradicted it.
-    pub fn clock_trusted(&self) -> bool {
-        self.clock_doubt.is_none() && !self.clock_back
+    /// The terminal's time was neither set while it ran, but for what it was behind, nor is behind its
+    /// records, and no host contradicts it.
+    pub fn clock_trusted(&self, now: Time) -> bool {
+        self.clock_doubt.is_none() && self.clock_behind.is_none_or(|(of, set)| set && now >= of)
     }
 
     /// The next STAN of the account: not one that an open obligation names (invariant 6).

@@ -3,29 +3,44 @@ use super::State;
 use payterm_schema::{
     TerminalRecord,
     operator::{OperatorEvent, Purpose, Role},
-    record::Entry,
-    time::{Millis, Time},
+    record::{ClockEvent, Entry},
+    time::Time,
 };
 use std::sync::Arc;
 
-/// A clock that reads so much less than before has gone back; less is what setting it by the network does.
-const CLOCK_BACK: Millis = Millis::secs(60);
-
 impl State {
-    /// `before`: when the record before it was made.
-    pub(super) fn apply_terminal(&mut self, at: Time, before: Time, record: &TerminalRecord) {
+    pub(super) fn apply_terminal(&mut self, at: Time, record: &TerminalRecord) {
         match record {
             TerminalRecord::Booted { .. } => {
                 self.boots += 1;
                 // What was handed over before the power went may have left.
                 self.accounts.values_mut().filter_map(|l| l.settling.as_mut()).for_each(|s| s.left = true);
-                self.clock_back |= before.since(at) > CLOCK_BACK;
             }
             TerminalRecord::SelfTested { .. } => {}
             TerminalRecord::Restored { restored } => self.restored(at, restored),
             TerminalRecord::RecoveryEnded { .. } => self.recovery_ended(),
-            TerminalRecord::Clock { event } => self.clock_doubt = Some((at, event.clone())),
+            TerminalRecord::Clock { event } => self.clock(at, event),
             TerminalRecord::LanguageSet { language, .. } => self.language = Some(*language),
+        }
+    }
+
+    fn clock(&mut self, at: Time, event: &ClockEvent) {
+        let waits = matches!(self.clock_doubt, None | Some((_, ClockEvent::Behind { .. })));
+        match (event, &mut self.clock_behind) {
+            (ClockEvent::Agrees { .. }, _) => (self.clock_doubt, self.clock_behind) = (None, None),
+            // What it was behind is what it was waited for to be set to.
+            (ClockEvent::Jumped { by }, Some((of, set)))
+                if by.0 > 0 && at.0.saturating_sub(by.0) < of.0 && waits =>
+            {
+                (self.clock_doubt, *set) = (None, true);
+            }
+            (ClockEvent::Behind { by }, _) => {
+                self.clock_behind = Some((at + *by, false));
+                self.clock_doubt = Some((at, event.clone()));
+            }
+            (ClockEvent::Jumped { .. } | ClockEvent::HostDiffers { .. }, _) => {
+                self.clock_doubt = Some((at, event.clone()));
+            }
         }
     }
 

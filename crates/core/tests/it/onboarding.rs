@@ -29,6 +29,7 @@ fn settings() -> Settings {
         printer: false,
         chip: false,
         snapshot_every: 10_000,
+        not_before: Time(0),
         tms: Some(TmsSettings {
             poll: Millis::secs(60),
             retry: Millis::secs(5),

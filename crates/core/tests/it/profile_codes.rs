@@ -60,6 +60,7 @@ impl Till {
             printer: false,
             chip: false,
             snapshot_every: 1_000,
+            not_before: Time(0),
             tms: None,
         };
         let mut till = Self {

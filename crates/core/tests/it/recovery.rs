@@ -5,9 +5,9 @@ mod batches;
 use payterm_core::{Effect, Input, Settings, Step};
 
 use payterm_schema::{
-    AccountRecord, Batch, Fault, HostAnswer, HostEvent, Record, RequestKey, RequestRecord, Screen, Stan,
-    Status, TerminalRecord, Time,
-    host::HostRules,
+    Batch, Fault, HostAnswer, HostEvent, Record, RequestKey, RequestRecord, Screen, Stan, Status,
+    TerminalRecord, Time,
+    host::{HostRules, MacVerdict},
     operator::{OperatorId, OperatorRequest, Purpose},
     outcome::{Authority, Forwarding},
     record::{ClockEvent, Entry, ObligationState, Restored},
@@ -263,11 +263,13 @@ fn a_damaged_journal_begins_nothing_new() {
 #[test]
 fn the_clock_is_doubted_until_a_host_confirms_it() {
     let doubt = |till: &Till| till.machine.state().clock_doubt.clone().map(|d| d.1);
+    let trusted = |till: &Till, now| till.machine.state().clock_trusted(now);
     let mut till = Till::new(Vec::new());
     till.boot(NOW);
-    assert!(till.machine.state().clock_trusted());
+    assert!(trusted(&till, NOW));
     till.input(Input::ClockJumped { by: Millis::secs(7_200) });
     assert_eq!(doubt(&till), Some(ClockEvent::Jumped { by: Millis::secs(7_200) }));
+    assert!(!trusted(&till, NOW));
     // In the past after a start: named, and it works on.
     let mut till = Till::new(till.disk);
     till.boot(Time(NOW.0 - 3_600_000));
@@ -276,19 +278,63 @@ fn the_clock_is_doubted_until_a_host_confirms_it() {
         "{:?}",
         doubt(&till)
     );
-    assert_eq!(answer(&till.input(start("sale", "one"))), Some(Ok(())));
-    let answer = r#"{"code":"00","mac":"not_used","keys":"loaded","date":"0528","time":"203320",
-        "texts":[],"requirement":0}"#;
-    let answer: HostAnswer = serde_json::from_str(answer).unwrap();
-    let signed_in = Record::Account(AccountRecord::SignedIn {
-        account: account(),
-        batch: Batch::FIRST,
-        offset: Millis(0),
-        answer: Box::new(answer),
-    });
-    let mut state = till.machine.state().clone();
-    state.apply(&Entry { seq: state.seq + 1, at: NOW, txn: None, record: signed_in }).unwrap();
-    assert!(state.clock_trusted());
+    // Any answer that bears the host's time ends it, and one that differs begins it again.
+    till.paid("one");
+    assert_eq!((doubt(&till), trusted(&till, NOW)), (None, true));
+    let step = till.frame(start("sale", "two"));
+    let late = HostAnswer { time: Some("210000".into()), ..host_answer(r#""code":"00","amount":100"#) };
+    let forged = HostAnswer { mac: MacVerdict::Wrong, ..late.clone() };
+    let tag = tag_of(&step).unwrap();
+    till.input(Input::Host { tag, event: reply(late) });
+    assert!(matches!(doubt(&till), Some(ClockEvent::HostDiffers { by, .. }) if by == Millis::secs(2_000)));
+    till.signs_in("three", 1);
+    assert!(trusted(&till, NOW));
+    let step = till.frame(start("sale", "four"));
+    till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(forged) });
+    assert!(trusted(&till, NOW), "who knows no key sets no clock");
+    // It was set while the host's time was known: that says whether it is right now.
+    let mut set = |secs: i64, now: Time| {
+        let by = Millis::secs(secs);
+        till.machine.clock_set(by);
+        let step = till.machine.handle(Input::ClockJumped { by }, now);
+        till.keep(step);
+        trusted(&till, now)
+    };
+    assert!(set(60, NOW + Millis::secs(60)));
+    assert!(!set(7_200, NOW + Millis::secs(7_260)));
+}
+
+/// No host is there to say it: what it was behind is what it must be set to.
+#[test]
+fn a_clock_that_was_behind_is_believed_when_it_was_set_right() {
+    const DAY: Millis = Millis::secs(86_400);
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    let behind = |by: i64| Time(NOW.0 - by * DAY.0);
+    let jump = |till: &mut Till, days: i64, now| {
+        let step = till.machine.handle(Input::ClockJumped { by: Millis(days * DAY.0) }, now);
+        till.keep(step);
+        till.machine.state().clock_trusted(now)
+    };
+    let boot = |till: Till, now| {
+        let mut till = Till::new(till.disk);
+        let step = till.machine.boot(now, "test", &[]);
+        till.keep(step);
+        assert!(!till.machine.state().clock_trusted(now));
+        till
+    };
+    let mut till = boot(till, behind(3));
+    assert!(!jump(&mut till, 1, behind(2)), "not far enough");
+    assert!(jump(&mut till, 2, NOW));
+    assert!(!jump(&mut till, 300, behind(-300)), "and not again");
+    // A machine whose clock was never set, and no record either.
+    let unset = Settings { not_before: NOW, ..settings() };
+    let mut till = Till::with(unset, Vec::new());
+    let step = till.machine.boot(Time(0), "test", &[]);
+    till.keep(step);
+    assert!(!till.machine.state().clock_trusted(Time(0)));
+    let days = NOW.0 / DAY.0 + 1;
+    assert!(jump(&mut till, days, Time(days * DAY.0)));
 }
 
 /// The cashier may have taken the part, and that is lost. What the acquirer holds is the part.

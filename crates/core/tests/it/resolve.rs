@@ -72,7 +72,7 @@ fn two(s: &Settings) -> (Till, Step) {
 }
 /// The first one's reversal cannot be made: it is Stuck.
 fn first_stuck(till: &mut Till) {
-    let step = at(till, 15_000);
+    let step = at(till, 15_000 + i64::from(settings().accounts[0].config.connect_timeout_ms));
     let reversal = step.effects.iter().find_map(|e| {
         if let Effect::Send(m) = e {
             matches!(m.message_kind, MessageKind::Reversal(_)).then_some(m.tag)

@@ -44,6 +44,7 @@ pub fn settings() -> Settings {
         printer: true,
         chip: false,
         snapshot_every: 1_000,
+        not_before: Time(0),
         tms: None,
         settlement: Default::default(),
     }

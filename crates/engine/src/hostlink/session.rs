@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
@@ -59,6 +60,7 @@ pub struct Session {
     tls: bool,
     waiting: Arc<Mutex<VecDeque<Waiting>>>,
     alive: Arc<AtomicBool>,
+    made: Instant,
     reading: AbortHandle,
 }
 
@@ -81,11 +83,15 @@ impl Session {
             // Those who wait hear that nothing will come.
             w.lock().unwrap_or_else(PoisonError::into_inner).clear();
         });
-        Arc::new(Self { write, tls, waiting, alive, reading: task.abort_handle() })
+        Arc::new(Self { write, tls, waiting, alive, made: Instant::now(), reading: task.abort_handle() })
     }
 
     pub fn is_alive(&self) -> bool {
         self.alive.load(Ordering::SeqCst)
+    }
+
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
     }
 
     /// Registers what waits for an answer; called before the frame is sent, so that no answer is too early.

@@ -58,17 +58,24 @@ impl Handler<Question> for TerminalActor {
         if let Some(fault) = refused {
             return Box::pin(async move { Err(fault) });
         }
-        if self.queue.is_empty()
-            && let Some(machine) = self.machine.as_mut().filter(|m| m.running().is_none())
-        {
-            machine.clock_set(self.services.clock.follow());
-        }
+        self.follow_clock();
         self.last_call += 1;
         let call = self.last_call;
         let (answer, heard) = oneshot::channel();
         self.calls.insert(call, (m.id, answer));
         self.input((m.input)(call), ctx);
         Box::pin(async move { heard.await.unwrap_or_else(|_| Err(restarting())) })
+    }
+}
+
+impl TerminalActor {
+    /// At rest the clock takes over what was set of the system's.
+    fn follow_clock(&mut self) {
+        if self.queue.is_empty()
+            && let Some(machine) = self.machine.as_mut().filter(|m| m.running().is_none())
+        {
+            machine.clock_set(self.services.clock.follow());
+        }
     }
 }
 
@@ -106,6 +113,7 @@ impl Handler<FromDevice> for TerminalActor {
 impl Handler<Tell> for TerminalActor {
     type Result = ();
     fn handle(&mut self, m: Tell, ctx: &mut Self::Context) {
+        self.follow_clock();
         self.input(m.0, ctx);
     }
 }

@@ -77,7 +77,8 @@ impl TerminalService {
         let (of, now, minor) = (of.clone(), self.clock.now(), amount.minor());
         let id = of.config.id.clone();
         let beforehand = move |m: &Machine| {
-            payterm_core::offline::beforehand(&of, m.state(), m.heard().get(&of.config.id), now, minor)
+            let heard = m.heard().get(&of.config.id);
+            payterm_core::offline::beforehand(m.settings(), &of, m.state(), heard, now, minor)
         };
         self.look(beforehand).await?.ok_or_else(|| Fault::not_found("offline policy", id.as_str()))
     }

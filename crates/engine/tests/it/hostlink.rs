@@ -79,6 +79,8 @@ impl Rig {
                 kept: Default::default(),
                 keys_refused: Default::default(),
                 last_sign_in: Default::default(),
+                target: Default::default(),
+                untrusted: Default::default(),
                 importing: Default::default(),
                 tasks: Tasks::default(),
                 config: self.config,
@@ -132,6 +134,7 @@ impl Link {
             original: None,
             operator: "01".into(),
             at: now,
+            offset: Default::default(),
             auth_code: None,
             tip: None,
             scheme: None,
@@ -517,8 +520,8 @@ fn tls_trusts_only_the_configured_ca_and_name() {
     };
     let good = run(ca.clone(), "acquirer.test");
     assert!(matches!(good, HostEvent::Reply { .. }), "{good:?}");
-    for event in [run(other_ca, "acquirer.test"), run(ca, "bank.test")] {
-        assert!(matches!(&event, HostEvent::NotSent { why } if why.starts_with("TLS")), "{event:?}");
+    for (event, words) in [(run(other_ca, "acquirer.test"), "tls.ca"), (run(ca, "bank.test"), "bank.test")] {
+        assert!(matches!(&event, HostEvent::Untrusted { why } if why.contains(words)), "{event:?}");
     }
 }
 
@@ -578,7 +581,7 @@ fn other_certificates_are_for_the_next_connection() {
         });
         assert!(replied(&slow), "{slow:?}");
         let refused = link.sign_in(3, 5_000).await;
-        assert!(matches!(&refused, HostEvent::NotSent { why } if why.starts_with("TLS")), "{refused:?}");
+        assert!(matches!(&refused, HostEvent::Untrusted { .. }), "{refused:?}");
         link.line.set_tls(good);
         assert!(replied(&link.sign_in(4, 5_000).await));
     });

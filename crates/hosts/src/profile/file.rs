@@ -414,6 +414,7 @@ impl File {
             script_results: false,
             wallet_query,
             partial: self.reply.partial.clone(),
+            not_balanced: self.reply.not_balanced.clone(),
             completion_percent: self.completion_percent,
             kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
             advices_in_flight: self.advices_in_flight,

@@ -206,6 +206,9 @@ pub struct ReplyRow {
     pub same: Vec<u8>,
     /// Codes with which F4 may be less than asked for.
     pub partial: Vec<String>,
+    /// Codes that say that the totals of a settlement do not balance. Default: none.
+    #[serde(default)]
+    pub not_balanced: Vec<String>,
     pub time: u8,
     pub date: u8,
     pub settlement_date: u8,

@@ -119,6 +119,7 @@ pub fn plan(kind: Kind, mode: impl Into<Option<EntryMode>>) -> Plan {
         original: None,
         operator: "01".into(),
         at: Time(1_795_446_000_000),
+        offset: Default::default(),
         auth_code: None,
         tip: None,
         scheme: None,
@@ -292,7 +293,13 @@ pub fn cases() -> Vec<Case> {
     };
     add("refund-code", None, refund_code, CardSecrets::default(), None, None);
     for (name, again, plan, secrets) in [
-        ("completion-advice", "repeat-completion-advice", of(Kind::CompletionAdvice, false), &no_pin),
+        // Sent again from disk, where no track is kept: F2 and F14 from the first time on.
+        (
+            "completion-advice",
+            "repeat-completion-advice",
+            Plan { track: false, expiry: Some("3012".into()), ..of(Kind::CompletionAdvice, false) },
+            &sealed,
+        ),
         (
             "tip-adjust",
             "repeat-tip-adjust",

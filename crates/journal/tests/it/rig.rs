@@ -79,6 +79,7 @@ pub fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         original: None,
         operator: "01".into(),
         at: Time(1),
+        offset: Default::default(),
         auth_code: None,
         tip: None,
         scheme: None,

@@ -5,6 +5,8 @@ use super::{
     Account, Ask, BankError, Clock, HostAnswer, Kind, LedgerError, TXN, Transaction, Txn, What, World,
     answer, auth_code, ledger, params, rrn, txn_row,
 };
+use payterm_schema::PaymentCode;
+use sha2::{Digest as _, Sha256};
 
 pub(super) struct Case<'a> {
     pub world: &'a World,
@@ -19,6 +21,11 @@ pub(super) struct Case<'a> {
 fn content(ask: &Ask) -> String {
     let code = ask.code.as_ref().map(|c| c.masked()).unwrap_or_default();
     format!("{code} {:?} {:?} {:?}", ask.named, ask.tip, ask.auth)
+}
+
+/// A payment code as it is kept: by a hash.
+fn digest(code: &PaymentCode) -> [u8; 32] {
+    Sha256::digest(code.reveal().as_bytes()).into()
 }
 
 impl<'a> Case<'a> {
@@ -78,6 +85,20 @@ impl<'a> Case<'a> {
             self.decide()?
         };
         self.enter(verdict)
+    }
+
+    pub(super) fn is_used(&self, code: &PaymentCode) -> Result<bool, BankError> {
+        let mut find = self.tx.prepare_cached("SELECT 1 FROM used_code WHERE digest = ?")?;
+        Ok(find.exists([digest(code)])?)
+    }
+
+    /// A payment code that has paid, or is paying, pays nothing else.
+    fn use_up(&self, state: &str, id: i64) -> Result<(), BankError> {
+        if let (Some(code), "approved" | "pending") = (&self.ask.code, state) {
+            let mut insert = self.tx.prepare_cached("INSERT INTO used_code(digest, txn) VALUES(?, ?)")?;
+            insert.execute(params![digest(code), id])?;
+        }
+        Ok(())
     }
 
     /// Writes the transaction down, posts it, and makes its answer.
@@ -150,6 +171,7 @@ impl<'a> Case<'a> {
                 due_code
             ])?;
         let id = self.tx.last_insert_rowid();
+        self.use_up(state, id)?;
         reply.rrn = Some(rrn(&date, id));
         let posting = self.carry_out(kind, &verdict, id)?;
         let sum = if let (Verdict::Pay { .. } | Verdict::Adjust(..), Some(total)) = (&verdict, total) {

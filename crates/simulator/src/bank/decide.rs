@@ -95,6 +95,10 @@ impl<'a> Case<'a> {
             return Ok(refused("14"));
         };
         let payer = wallet_account(w.name);
+        // A code is of one payment: paid, being paid, or taken back since.
+        if self.is_used(code)? {
+            return Ok(refused("14"));
+        }
         if self.account.currency != payterm_schema::Currency::CNY {
             return Ok(refused("57"));
         }

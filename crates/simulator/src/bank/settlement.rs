@@ -79,7 +79,7 @@ pub const COLUMNS: &str = "batch,stan,kind,amount,currency,status,rrn";
 /// Records of a batch: those that count, and those that a reversal took back.
 pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Result<Vec<Line>, BankError> {
     let sql = "SELECT stan, kind, coalesce(total, amount, 0), state, rrn, pan FROM txn WHERE account = ? AND
-     batch = ? AND code = '00'
+     batch = ? AND code IN ('00', '10')
                AND kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'void', 'refund', \
                'completion_cancel') ORDER BY stan";
     let mut select = db.prepare_cached(sql)?;
@@ -174,7 +174,7 @@ impl Bank {
         let reply = match &ask.what {
             BatchWhat::Totals(told) => match totals(&tx, &world, account, ask.batch, told, mishap, clock)? {
                 Some(settlement) => HostAnswer { settlement: Some(settlement), ..plain("00") },
-                None => plain("95"),
+                None => plain("12"),
             },
             BatchWhat::Records(list) => plain(records(&tx, account, ask, list)?),
             BatchWhat::End { records, balanced } => {

@@ -106,6 +106,7 @@ impl Till {
             original: None,
             operator: "01".into(),
             at: payterm_simulator::acquirer::now(),
+            offset: Default::default(),
             auth_code: None,
             tip: None,
             scheme: None,

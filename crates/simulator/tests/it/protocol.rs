@@ -415,6 +415,23 @@ fn payment_codes_paid_pending_never_refused() {
 }
 
 #[test]
+fn a_payment_code_pays_once() {
+    let r = start_with("undo_after_ms = 15000", "undo_after_ms = 0");
+    let (mut t, mut other) = (Till::signed_in(&r, "cup"), Till::signed_in(&r, "cup2"));
+    let paid = t.code_sale(NOW, 1_000);
+    assert_eq!(paid.code(), "00");
+    assert_eq!((t.code_sale(NOW, 1_000).code(), other.code_sale(NOW, 500).code()), ("14", "14"));
+    let (pending, refused) = ("139100000000000001", "139200000000000001");
+    assert_eq!((t.code_sale(pending, 500).code(), t.code_sale(pending, 500).code()), ("09", "14"));
+    assert_eq!((t.code_sale(refused, 500).code(), t.code_sale(refused, 500).code()), ("51", "51"));
+    let secrets = CardSecrets { code: Some(PaymentCode::parse(NOW).unwrap()), ..CardSecrets::default() };
+    assert_eq!(t.reverse(&paid.plan, &secrets).code(), "00");
+    assert_eq!(t.code_sale(NOW, 1_000).code(), "14", "its payment was taken back");
+    assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000);
+    sound(&r);
+}
+
+#[test]
 fn a_wallet_payment_is_not_undone_too_early() {
     let r = start_with("undo_after_ms = 15000", "undo_after_ms = 1500");
     let mut t = Till::signed_in(&r, "cup");
@@ -576,6 +593,7 @@ impl Till {
             original: None,
             operator: "01".into(),
             at: crate::common::time_zero(),
+            offset: Default::default(),
             auth_code: None,
             tip: None,
             scheme: None,

@@ -101,6 +101,29 @@ fn end(t: &mut Till, records: u32, balanced: bool) -> String {
     tell(t, BatchPart::End { records, balanced }).code().to_owned()
 }
 
+/// What was approved in part counts with that part, and is in the file; what was given back is reversed.
+#[test]
+fn a_part_is_settled_as_a_part() {
+    for (account, first) in BOTH {
+        let (r, mut t) = ready(account);
+        let part = t.sale("leo-partial", 8_000, PIN);
+        assert_eq!((part.code(), part.answer().amount), ("10", Some(5_000)));
+        let not_taken = t.sale("leo-partial", 7_000, PIN);
+        let secrets = t.card("leo-partial", None);
+        assert_eq!(t.reverse(&not_taken.plan, &secrets).code(), "00");
+        let told = Halves {
+            domestic: Half { debit_minor: 5_000, debit_count: 1, ..Half::default() },
+            ..Halves::default()
+        };
+        assert_eq!(totals(&mut t, told), (told, (1, 1)));
+        assert_eq!(end(&mut t, 0, true), "00");
+        let file = r.reconciliation(account, first).unwrap();
+        let statuses: Vec<_> = file.lines().filter_map(|l| l.split_once(",sale,50.00,CNY,")).collect();
+        let [(_, paid), (_, back)] = statuses[..] else { panic!("{file}") };
+        assert!(paid.starts_with("approved,") && back.starts_with("reversed,"), "{file}");
+    }
+}
+
 /// Two sales of ours, one of them voided, and a sale of a foreign card.
 fn small(t: &mut Till) -> Vec<Row> {
     let (a, b, c) =
@@ -142,7 +165,7 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
         t.sale("alice", 900, PIN);
         assert_eq!(totals(&mut t, ours), (ours, (1, 1)));
         let other = Halves { foreign: Half::default(), ..ours };
-        assert_eq!(tell(&mut t, BatchPart::Totals(other)).code(), "95");
+        assert_eq!(tell(&mut t, BatchPart::Totals(other)).code(), "12");
         assert_eq!(only(&r), s);
 
         // The next one holds what comes after it, and nothing else.

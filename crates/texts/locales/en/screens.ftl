@@ -91,6 +91,7 @@ confirm-partial = The bank approves { $approved } only (of { $asked })
 confirm-partial-keys = Confirm takes that part, Cancel gives it back
 wait-card = The card is being read, leave it in
 wait-host-busy = The bank is busy, trying again soon
+wait-wallet-undo = The wallet takes no undo yet, trying soon
 wait-wallet-pending = Please confirm on your phone
 numeral-small = zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
 numeral-tens = twenty thirty forty fifty sixty seventy eighty ninety

@@ -28,6 +28,7 @@ slip-stan = Voucher no.
 slip-auth-code = Auth code
 slip-rrn = Reference no.
 slip-time = Date/time
+slip-clock-not-set = clock not set
 slip-amount = AMOUNT
 slip-fee = Fee
 slip-balance = BALANCE

@@ -3,6 +3,7 @@ cli-explain-restored = 交易流水已恢复:{ $why }。备份至记录 { $backu
 cli-explain-outdated = 收单机构有本机交易流水中没有的交易:{ $why }。结束恢复之前暂停交易
 cli-explain-recovery-ended = { $by } 结束恢复
 cli-explain-clock = 时钟可疑({ $what }):{ $seconds } 秒
+cli-explain-clock-agrees = 时钟与主机一致({ $account })
 fault-journal-restored = 交易流水已从备份恢复,或为旧副本:主管结束恢复(paytermctl journal recovered)之前暂停交易。恢复结束后,请以相同编号重新发起请求 { $id }
 fault-journal-restored-lost = 请求 { $id } 在损坏丢失的交易流水中已发起,本机无法确认是否已执行,该编号不再受理。请先向收单机构核实;确认未执行后,方可以新的编号重新收款
 fault-journal-damaged = 交易流水损坏,暂停交易:请重启终端程序(systemctl restart paytermd),将自动恢复最近备份({ $cause })

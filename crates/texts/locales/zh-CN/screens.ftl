@@ -91,6 +91,7 @@ confirm-partial = 银行只批准 { $approved }(应收 { $asked })
 confirm-partial-keys = 确认键收取批准部分,取消键退回
 wait-card = 正在读卡,请勿拔出卡片
 wait-host-busy = 银行繁忙,稍后自动重试
+wait-wallet-undo = 钱包暂不受理撤销,稍后自动办理
 wait-wallet-pending = 请顾客在手机上确认付款
 numeral-digits = 零壹贰叁肆伍陆柒捌玖
 numeral-ten = 拾

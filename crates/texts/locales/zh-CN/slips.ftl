@@ -28,6 +28,7 @@ slip-stan = 凭证号
 slip-auth-code = 授权码
 slip-rrn = 参考号
 slip-time = 日期时间
+slip-clock-not-set = 时钟未设置
 slip-amount = 金额
 slip-fee = 手续费
 slip-balance = 余额

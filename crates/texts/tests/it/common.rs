@@ -139,6 +139,7 @@ pub fn context(language: Language) -> SlipContext {
     SlipContext {
         language,
         zone: payterm_schema::zone::Zone::default(),
+        not_before: payterm_schema::Time(0),
         host_offset_minutes: 480,
         service_phone: "95516".into(),
         qr: "payterm:{mid}:{tid}:{batch}:{stan}:{rrn}".into(),

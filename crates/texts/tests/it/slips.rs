@@ -457,6 +457,20 @@ fn a_plain_line_is_said_at_the_head_of_each_slip() {
     }
 }
 
+/// Nor with the host's day, which has no year.
+#[test]
+fn a_time_of_a_clock_that_was_never_set_is_not_printed() {
+    let outcome = Outcome {
+        host_date: Some("0101".into()),
+        host_time: Some("083018".into()),
+        ended: Some(payterm_schema::Time(60_000)),
+        ..sale()
+    };
+    let ctx = SlipContext { not_before: payterm_schema::Time(86_400_000), ..context(Language::En) };
+    let paper = slip(&job(PaperKind::CustomerCopy, outcome), &ctx, &Default::default()).to_text(48);
+    assert!(paper.contains("clock not set") && !paper.contains("1970"), "{paper}");
+}
+
 #[test]
 fn every_card_entry_has_its_letter() {
     for (entry, letter) in [

@@ -30,8 +30,8 @@ const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 
 /// The terminal's own reason codes: the list that `core` uses.
 const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost \
 not-confirmed not-approved present-timeout pin-timeout \
-     prepare-timeout not-sent no-reply reply-unusable mac-wrong mac-absent answer-of-another \
-     payments-stopped interrupted reader-unavailable \
+     prepare-timeout not-sent line-untrusted not-buildable no-reply reply-unusable mac-wrong \
+     mac-absent answer-of-another payments-stopped interrupted reader-unavailable \
      pin-pad-unavailable too-many-tries pin-tries \
      chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed \
      luhn amount-limit no-account \
@@ -109,7 +109,7 @@ fn both_languages_have_the_same_ids_and_places() {
 fn every_code_says_what_happened_and_what_to_do() {
     let host = HOST_CODES.split_whitespace().map(|c| format!("host-{c}"));
     let codes: Vec<String> = host.chain(OWN_CODES.split_whitespace().map(str::to_owned)).collect();
-    assert_eq!(codes.len(), 63 + 53);
+    assert_eq!(codes.len(), 63 + 55);
     for language in LANGUAGES {
         let texts = Texts::new(language);
         for code in &codes {

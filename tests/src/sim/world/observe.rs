@@ -94,6 +94,7 @@ fn paper(job: &PaperJob, duplicate: bool) -> Observed {
     let context = SlipContext {
         language: Language::ZhCn,
         zone: payterm_schema::zone::Zone::default(),
+        not_before: payterm_schema::Time(0),
         host_offset_minutes: 480,
         service_phone: String::new(),
         qr: String::new(),
