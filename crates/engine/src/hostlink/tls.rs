@@ -104,7 +104,9 @@ pub fn untrusted(e: &io::Error) -> Option<String> {
             "the host's certificate is not signed by a CA in tls.ca".into()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            format!("the host's certificate is for {}, not for {}", presented.join(", "), expected.to_str())
+            // Its names are the other side's words, and may be many.
+            let names: Vec<_> = presented.iter().take(3).map(|n| n.escape_default().to_string()).collect();
+            format!("the host's certificate is for {}, not for {}", names.join(", "), expected.to_str())
         }
         other => format!("the host's certificate: {other}"),
     })
