@@ -1,12 +1,18 @@
-//! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
+//! The configuration file: TOML into [`Config`]. Everything that is wrong is named at once: line, key, rule
+//! and what was probably meant.
+pub(crate) mod hint;
+mod reading;
+
+use crate::logging::Level;
 use payterm_devices::Drivers;
-use payterm_schema::{Fault, config::Config};
+use payterm_engine::files;
+use payterm_schema::config::Config;
+use reading::Reading;
 use serde_json::Value;
 use std::{
-    ops::Range,
+    fmt,
     path::{Path, PathBuf},
 };
-use toml::de::{DeTable, DeValue};
 
 /// Path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/payterm/payterm.toml";
@@ -19,153 +25,81 @@ pub enum ConfigError {
     Read { path: PathBuf, cause: std::io::Error },
     #[error("{path}: more than {MAX_BYTES} bytes")]
     TooLong { path: PathBuf },
-    /// The text is not TOML, or has an unknown key.
-    #[error("{path}, line {line}: {rule}")]
-    Syntax { path: PathBuf, line: usize, rule: String },
-    /// A value is of the wrong type or breaks a rule. Without a line, the key is not in the file and its
-    /// default breaks it.
-    #[error("{path}{}: {field}: {rule}", .line.map(|l| format!(", line {l}")).unwrap_or_default())]
-    Invalid { path: PathBuf, line: Option<usize>, field: String, rule: String },
+    #[error("{0}")]
+    Refused(Refused),
 }
 
-/// Reads and checks a file.
-pub fn load(path: &Path, drivers: &Drivers) -> Result<Config, ConfigError> {
+/// Everything that is wrong with a configuration; displayed, a line for each.
+#[derive(Debug)]
+pub struct Refused {
+    pub path: PathBuf,
+    pub findings: Vec<Finding>,
+}
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        let lines = self.findings.iter().map(|finding| format!("{path}{finding}"));
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Line of the key; of one that is not there, of its table. None: neither is in the file.
+    pub line: Option<usize>,
+    /// Path of the key, `account[0].mid`; empty where the text is not TOML.
+    pub field: String,
+    pub rule: String,
+    /// What was probably meant: `did you mean "unionpay"?`
+    pub hint: Option<String>,
+}
+/// What stands behind the file's name.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        write!(f, ": {}", self.rule)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+/// Reads a file and checks it with all that it names: what is in it, the files and directories, and that
+/// somebody can call, log on and pay. `state` is the state directory in place of `store.dir`.
+pub fn load(path: &Path, state: Option<&Path>, drivers: &Drivers) -> Result<Config, ConfigError> {
     let read = |cause| ConfigError::Read { path: path.to_owned(), cause };
     if std::fs::metadata(path).map_err(read)?.len() > MAX_BYTES {
         return Err(ConfigError::TooLong { path: path.to_owned() });
     }
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    let config = parse(path, &text, drivers)?;
-    match unknown_profile(&config) {
-        None => Ok(config),
-        Some((field, rule)) => Err(ConfigError::Invalid {
-            path: path.to_owned(),
-            line: span_of(&text, &field).map(|at| line_of(&text, at)),
-            field,
-            rule,
-        }),
+    let bytes = std::fs::read(path).map_err(read)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut reading = Reading::of(&text, drivers);
+    if let Err(e) = std::str::from_utf8(&bytes) {
+        reading.no_toml(e.valid_up_to(), "not UTF-8: the file is to be saved in that encoding");
     }
+    if let Some(mut config) = reading.config.take() {
+        reading.useless(config.useless());
+        if let Err(e) = Level::parse(&config.log.level) {
+            reading.broken("log.level", &e.rule, e.meant);
+        }
+        if let Some(dir) = state {
+            config.store.dir = dir.to_owned();
+        }
+        for fault in files::broken(&config) {
+            reading.fault(fault, &config, drivers);
+        }
+        reading.config = Some(config);
+    }
+    reading.ends(path)
 }
 
-/// The first profile that this program does not have: its key and why.
-fn unknown_profile(config: &Config) -> Option<(String, String)> {
-    config.accounts.iter().enumerate().find_map(|(i, a)| {
-        let refused = payterm_engine::profiles::load(a).err()?;
-        Some((format!("account[{i}].profile"), refused.to_string()))
-    })
-}
-
-/// Keys of a device that were once the table's own, and are options of its driver.
-const MOVED: [&str; 2] = ["paper_mm", "confirm"];
-fn with_hint(message: &str) -> String {
-    let unknown = |key: &str| message.starts_with(&format!("unknown field `{key}`"));
-    let moved = MOVED.iter().find(|key| unknown(key));
-    let renamed = RENAMED.iter().find(|(old, new)| unknown(old) && message.contains(&format!("`{new}`")));
-    let hint = match (moved, renamed) {
-        (_, Some((old, new))) => format!("; {new} was called {old}"),
-        (Some(key), None) => format!("; {key} of a device is in [device.options] now"),
-        (None, None) => String::new(),
-    };
-    message.replace('\n', " ") + &hint
-}
-
-/// Keys with another name now: old, new.
-const RENAMED: [(&str, &str); 6] = [
-    ("terminal", "tid"),
-    ("merchant", "mid"),
-    ("organisation", "scheme"),
-    ("instrument", "wallet"),
-    ("ways", "modes"),
-    ("utc_offset_minutes", "zone"),
-];
-
-fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
-}
-
-/// `path` only names the text in errors.
+/// Reads a text and checks what is in it; `path` only names it in errors.
 pub fn parse(path: &Path, text: &str, drivers: &Drivers) -> Result<Config, ConfigError> {
-    let config: Config = toml::from_str(text).map_err(|e| {
-        let (path, rule) = (path.to_owned(), with_hint(e.message()));
-        let line = e.span().map_or(1, |s| line_of(text, s.start));
-        match e.span().and_then(|s| field_at(text, s.start)) {
-            Some(field) => ConfigError::Invalid { path, line: Some(line), field, rule },
-            None => ConfigError::Syntax { path, line, rule },
-        }
-    })?;
-    match config.check().and_then(|()| drivers.check(&config)) {
-        Ok(()) => Ok(config),
-        Err(Fault::Invalid { field, rule }) => {
-            let line = span_of(text, &field).map(|at| line_of(text, at));
-            Err(ConfigError::Invalid { path: path.to_owned(), line, field, rule })
-        }
-        Err(other) => Err(ConfigError::Invalid {
-            path: path.to_owned(),
-            line: None,
-            field: "config".into(),
-            rule: other.to_string(),
-        }),
-    }
-}
-
-/// The key of the value that stands there: `account[1].mid`; none where a key or a table stands.
-fn field_at(text: &str, at: usize) -> Option<String> {
-    let root = DeTable::parse(text).ok()?;
-    field_in(root.get_ref(), at)
-}
-
-fn field_in(table: &DeTable<'_>, at: usize) -> Option<String> {
-    table.iter().find_map(|(key, value)| {
-        place_in(value.get_ref(), value.span(), at).map(|place| format!("{}{place}", key.get_ref()))
-    })
-}
-
-fn place_in(value: &DeValue<'_>, span: Range<usize>, at: usize) -> Option<String> {
-    match value {
-        DeValue::Table(inner) => field_in(inner, at).map(|field| format!(".{field}")),
-        // What is wrong with an item may be told of the whole list.
-        DeValue::Array(_) if span.start == at => Some(String::new()),
-        DeValue::Array(rows) => rows.iter().enumerate().find_map(|(i, row)| {
-            place_in(row.get_ref(), row.span(), at).map(|place| format!("[{i}]{place}"))
-        }),
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => span.contains(&at).then(String::new),
-    }
-}
-
-/// Offset of a field like `account[1].mid` in the text; of a key that is not there, its table.
-fn span_of(text: &str, field: &str) -> Option<usize> {
-    let root = DeTable::parse(text).ok()?;
-    let mut at = None;
-    let mut table = root.get_ref();
-    for part in field.split('.') {
-        let (key, index) = match part.split_once('[') {
-            Some((key, index)) => (key, index.trim_end_matches(']').parse::<usize>().ok()),
-            None => (part, None),
-        };
-        let Some((name, value)) = table.iter().find(|(k, _)| k.get_ref() == key) else { return at };
-        let (value, start) = match (value.get_ref(), index) {
-            (DeValue::Array(rows), Some(i)) => {
-                let Some(row) = rows.get(i) else { return at };
-                (row.get_ref(), row.span().start)
-            }
-            (other, _) => (other, name.span().start),
-        };
-        at = Some(start);
-        match value {
-            DeValue::Table(inner) => table = inner,
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_) => return at,
-        }
-    }
-    at
+    Reading::of(text, drivers).ends(path)
 }
 
 /// Keys by which two configurations differ: `account[0].address`; of a list that is longer or shorter, its
@@ -213,22 +147,6 @@ mod tests {
         tid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
 
     #[test]
-    fn a_key_of_before_is_refused_with_its_new_name() {
-        for (old, new) in [("terminal", "tid"), ("merchant", "mid")] {
-            let text = ACCOUNT.replace(&format!("{new} ="), &format!("{old} ="));
-            let told = with_hint(toml::from_str::<Config>(&text).unwrap_err().message());
-            assert!(told.ends_with(&format!("; {new} was called {old}")), "{told}");
-        }
-        let told = toml::from_str::<Config>("[flow.no_cvm]\nlimit = \"1.00 CNY\"\nways = []\n").unwrap_err();
-        assert!(with_hint(told.message()).ends_with("; modes was called ways"), "{told}");
-        let told = toml::from_str::<Config>("[terminal]\nutc_offset_minutes = 480\n").unwrap_err();
-        assert!(with_hint(told.message()).ends_with("; zone was called utc_offset_minutes"), "{told}");
-        // A table that never had the new name gets no hint.
-        let other = toml::from_str::<Config>("[paper]\nterminal = \"1\"\n").unwrap_err();
-        assert!(!with_hint(other.message()).contains("was called"), "{other}");
-    }
-
-    #[test]
     fn what_differs_is_named_by_its_key() {
         let config = |text: &str| parse(Path::new("p.toml"), text, &Drivers::default()).unwrap();
         let (a, b) = (config(ACCOUNT), config(&ACCOUNT.replace("127.0.0.1:1", "127.0.0.1:2")));
@@ -252,11 +170,12 @@ mod tests {
             ("[terminal]\nshop = \"a\"\nshoop = \"b\"\n", 3, "shoop"),
             ("\n\nnonsense = 1\n", 3, "nonsense"),
             (&format!("{ACCOUNT}merchnat = \"x\"\n"), 8, "merchnat"),
-            ("[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"escpos\"\nwidth = 58\n", 5, "width"),
+            ("[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"virtual\"\nwidth = 58\n", 5, "width"),
             ("[store]\ndir = \"/tmp\"\n[store.more]\na = 1\n", 3, "more"),
         ] {
             let e = refused(text);
-            assert!(e.starts_with(&format!("p.toml, line {line}: unknown field `{key}`")), "{e}");
+            let field = format!("{key}: unknown key; ");
+            assert!(e.starts_with(&format!("p.toml, line {line}: ")) && e.contains(&field), "{e}");
         }
     }
 
@@ -270,7 +189,7 @@ mod tests {
                 3,
                 "route[0].bin: from-to, both of the same 1 to 12 digits, from not above to",
             ),
-            ("[flow]\nrefused_bins = [\"40-49\", \"5\"]\n", 2, "flow.refused_bins: from-to, both"),
+            ("[flow]\nrefused_bins = [\"40-49\", \"5\"]\n", 2, "flow.refused_bins[1]: from-to, both"),
             (
                 "[flow]\nconfirm_above = 30000\n",
                 2,
@@ -318,7 +237,8 @@ mod tests {
             ("= 3\n", 1, ""),
         ] {
             let e = refused(text);
-            assert!(e.starts_with(&format!("p.toml, line {line}: ")) && e.contains(part), "{e}");
+            let at = format!("p.toml, line {line}: ");
+            assert!(e.lines().any(|e| e.starts_with(&at) && e.contains(part)), "{e}");
         }
     }
 
@@ -344,7 +264,7 @@ mod tests {
         }
         let both = refused(&format!("{ACCOUNT}{TLS}{PRIVATE}"));
         assert_eq!(both, "p.toml, line 9: account[0].line: not beside tls");
-        assert!(refused(&format!("{ACCOUNT}line = \"public\"\n")).contains("unknown variant"));
+        assert!(refused(&format!("{ACCOUNT}line = \"public\"\n")).contains("is none of private"));
     }
 
     #[test]
@@ -356,8 +276,8 @@ mod tests {
             |lines: &str| format!("{VIRTUAL}role = \"kitchen\"\n{PRINTER}[device.options]\n{lines}");
         for (text, line, part) in [
             (options("confirm = \"status\"\npaper_mm = 57\n"), 13, "device[1].options.paper_mm: 58 or 80"),
-            (options("confirm = \"maybe\"\n"), 12, "device[1].options.confirm: unknown variant `maybe`"),
-            (options("baud = 9600\n"), 12, "device[1].options.baud: unknown field `baud`"),
+            (options("confirm = \"maybe\"\n"), 12, "device[1].options.confirm: \"maybe\" is none of"),
+            (options("baud = 9600\n"), 12, "device[1].options.baud: unknown key"),
             (format!("{PRINTER}paper_mm = 80\n"), 6, "paper_mm of a device is in [device.options] now"),
             (PRINTER.replace("escpos", "epson"), 4, "device[0].driver: no registered driver has this name"),
             (PRINTER.replace("printer", "keypad"), 3, "device[0].kind: this driver does not serve"),
@@ -381,7 +301,8 @@ mod tests {
             ),
         ] {
             let e = refused(&text);
-            assert!(e.starts_with(&format!("p.toml, line {line}: ")) && e.contains(part), "{e}\n{text}");
+            let at = format!("p.toml, line {line}: ");
+            assert!(e.lines().any(|e| e.starts_with(&at) && e.contains(part)), "{e}\n{text}");
         }
         assert_eq!(refused(&options("confirm = \"status\"\npaper_mm = 80\n")), "");
         assert_eq!(
@@ -397,9 +318,9 @@ mod tests {
     fn a_file_that_is_missing_or_too_long_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.toml");
-        assert!(matches!(load(&path, &Drivers::default()), Err(ConfigError::Read { .. })));
+        assert!(matches!(load(&path, None, &Drivers::default()), Err(ConfigError::Read { .. })));
         std::fs::write(&path, "#".repeat(MAX_BYTES as usize + 1)).unwrap();
-        assert!(matches!(load(&path, &Drivers::default()), Err(ConfigError::TooLong { .. })));
+        assert!(matches!(load(&path, None, &Drivers::default()), Err(ConfigError::TooLong { .. })));
     }
 
     /// Regenerate with `paytermd --print-schema > schema/json/config.schema.json`.

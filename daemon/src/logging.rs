@@ -1,6 +1,7 @@
 //! Logs on stderr by `tracing`, text or one JSON object a line. Every line of a transaction stands in
 //! a span, so it carries the request's id. What is logged is made of types without secrets; the types of
 //! `schema::secret` mask themselves. The last lines are kept in memory for the support bundle.
+use crate::config::hint;
 use payterm_schema::config::LogConfig;
 use std::{
     collections::VecDeque,
@@ -10,8 +11,20 @@ use std::{
 use tracing_subscriber::{EnvFilter, fmt, reload};
 
 #[derive(Debug, thiserror::Error)]
-#[error("log.level: {0}")]
-pub struct LogError(String);
+#[error("log.level: {rule}")]
+pub struct LogError {
+    pub rule: String,
+    /// `did you mean "warn"?`
+    pub meant: Option<String>,
+}
+impl LogError {
+    fn new(rule: impl ToString) -> Self {
+        Self { rule: rule.to_string(), meant: None }
+    }
+}
+
+/// Words for a level. Of another word a filter makes the name of a module, and is silent about all others.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// Lines kept. 2,000: an hour of a busy shop at level info.
 const KEPT: usize = 2000;
@@ -28,7 +41,14 @@ pub struct Level(EnvFilter);
 
 impl Level {
     pub fn parse(text: &str) -> Result<Self, LogError> {
-        EnvFilter::try_new(text).map(Self).map_err(|e| LogError(e.to_string()))
+        for level in text.split(',').map(|d| d.rsplit_once('=').map_or(d, |(_, level)| level)) {
+            if !LEVELS.contains(&level) {
+                let meant = hint::nearest(level, LEVELS.into_iter()).map(|l| hint::meant(format!("{l:?}")));
+                let rule = format!("{level:?} is none of {}", LEVELS.join(", "));
+                return Err(LogError { rule, meant });
+            }
+        }
+        EnvFilter::try_new(text).map(Self).map_err(LogError::new)
     }
     /// From now on the process's log has this level; without a log nothing has.
     pub fn set(self) {
@@ -52,7 +72,7 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
         let handle = base.reload_handle();
         (Box::new(move |filter| handle.reload(filter)), base.try_init())
     };
-    done.map_err(|e| LogError(e.to_string()))?;
+    done.map_err(LogError::new)?;
     SET_FILTER.set(set).ok();
     Ok(())
 }

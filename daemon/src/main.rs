@@ -2,7 +2,7 @@
 use clap::Parser;
 use payterm_daemon::{Reread, RunError, config, logging, run};
 use payterm_devices::Drivers;
-use payterm_engine::{EngineError, demo, templates};
+use payterm_engine::{EngineError, demo};
 use payterm_journal::StoreError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         move || {
             let mut config = match args.demo {
                 true => demo::config(rustix::process::getuid().as_raw()),
-                false => config::load(&file, &drivers)?,
+                false => return config::load(&file, state.as_deref(), &drivers),
             };
             if let Some(dir) = &state {
                 config.store.dir.clone_from(dir);
@@ -62,13 +62,6 @@ fn main() -> ExitCode {
         Err(e) => return refuse(&e),
     };
     if args.check_config {
-        let (_, faults) = templates::load(config.paper.templates.as_deref());
-        for fault in &faults {
-            eprintln!("paytermd: template {fault}");
-        }
-        if !faults.is_empty() {
-            return REFUSED.into();
-        }
         println!("ok");
         return ExitCode::SUCCESS;
     }
@@ -119,8 +112,10 @@ fn refuse(e: &dyn std::error::Error) -> ExitCode {
     REFUSED.into()
 }
 
-/// The whole chain of causes on one line.
+/// The whole chain of causes on one line; of a configuration a line for each thing that is wrong.
 fn fail(e: &dyn std::error::Error) -> ExitCode {
-    eprintln!("paytermd: {}", payterm_schema::fault::with_causes(e));
+    for line in payterm_schema::fault::with_causes(e).lines() {
+        eprintln!("paytermd: {line}");
+    }
     ExitCode::FAILURE
 }

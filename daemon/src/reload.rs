@@ -37,6 +37,8 @@ pub async fn reload(read: &Reread, running: &mut Config, engine: &Engine, server
             Some(format!("needs a restart: {keys}"))
         }
         Err(why) => {
+            // A line for each thing that is wrong.
+            let why = why.to_string().replace('\n', "; ");
             tracing::warn!("nothing of the changed configuration is taken, the old one stays: {why}");
             Some(format!("the changed configuration is refused: {why}"))
         }

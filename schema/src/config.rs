@@ -12,6 +12,7 @@ mod paper;
 mod settlement;
 mod terminal;
 mod tms;
+mod usable;
 mod values;
 
 pub use account::{AccountConfig, NOT_PLAIN, PlainLine, RefusalWithoutMac, RouteConfig, TlsConfig};
@@ -64,39 +65,58 @@ impl Config {
     /// Checks the rules that one key alone cannot show. The error is the first broken one, with the path of
     /// its key as the field: `account[0].address`.
     pub fn check(&self) -> Result<(), Fault> {
-        self.terminal.check()?;
+        self.broken().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every rule that [`Config::check`] finds broken.
+    pub fn broken(&self) -> Vec<Fault> {
+        let mut broken = Vec::new();
+        let all = &mut broken;
+        self.terminal.check(Rules::of(all, "terminal"));
         let mut ids = BTreeSet::new();
         for (i, a) in self.accounts.iter().enumerate() {
-            let path = format!("account[{i}]");
-            if !ids.insert(&a.id) {
-                return Err(Fault::invalid(&format!("{path}.id"), "each account has its own id"));
-            }
-            a.check(&path)?;
+            let mut rules = Rules::of(all, &format!("account[{i}]"));
+            rules.hold(ids.insert(&a.id), "id", "each account has its own id");
+            a.check(rules);
         }
         for (i, r) in self.routes.iter().enumerate() {
-            let path = format!("route[{i}]");
-            if !ids.contains(&r.account) {
-                return Err(Fault::invalid(&format!("{path}.account"), "names no account"));
-            }
+            Rules::of(all, &format!("route[{i}]")).hold(
+                ids.contains(&r.account),
+                "account",
+                "names no account",
+            );
         }
-        device::check(&self.devices)?;
-        self.flow.check()?;
-        self.self_test.check()?;
-        self.operators.check()?;
-        self.settlement.check()?;
-        self.bus.check()?;
-        self.tms.as_ref().map_or(Ok(()), TmsConfig::check)?;
-        if self.store.generation_file.as_ref().is_some_and(|f| f.starts_with(&self.store.dir)) {
-            return Err(Fault::invalid("store.generation_file", "outside store.dir"));
+        for i in 0..self.devices.len() {
+            device::check(&self.devices, i, Rules::of(all, &format!("device[{i}]")));
         }
-        not_zero("store", [("snapshot_every", self.store.snapshot_every)])
+        self.flow.check(Rules::of(all, "flow"));
+        self.self_test.check(Rules::of(all, "self_test"));
+        self.operators.check(Rules::of(all, "operators"));
+        self.settlement.check(Rules::of(all, "settlement"));
+        self.bus.check(Rules::of(all, "bus"));
+        if let Some(tms) = &self.tms {
+            tms.check(Rules::of(all, "tms"));
+        }
+        self.store.check(Rules::of(all, "store"));
+        broken
     }
 }
 
-/// Refuses the first of a table's keys that is zero.
-fn not_zero<const N: usize>(table: &str, keys: [(&str, u32); N]) -> Result<(), Fault> {
-    match keys.into_iter().find(|(_, value)| *value == 0) {
-        Some((key, _)) => Err(Fault::invalid(&format!("{table}.{key}"), "more than zero")),
-        None => Ok(()),
+/// Rules of a table of the file: those that do not hold are kept.
+struct Rules<'a> {
+    table: String,
+    broken: &'a mut Vec<Fault>,
+}
+impl<'a> Rules<'a> {
+    fn of(broken: &'a mut Vec<Fault>, table: &str) -> Self {
+        Self { table: table.into(), broken }
+    }
+    fn hold(&mut self, holds: bool, key: &str, rule: &str) {
+        if !holds {
+            self.broken.push(Fault::invalid(&format!("{}.{key}", self.table), rule));
+        }
+    }
+    fn not_zero<const N: usize>(&mut self, keys: [(&str, u32); N]) {
+        keys.into_iter().for_each(|(key, value)| self.hold(value != 0, key, "more than zero"));
     }
 }

@@ -77,33 +77,32 @@ pub struct FeeRow {
 
 /// Checks the rules of a fee table of an account in this currency; `at` is its place in a message,
 /// `account[0].fee`.
-pub fn check_fees(at: &str, rows: &[FeeRow], currency: Currency) -> Result<(), Fault> {
-    let bad = |field: String, rule: &str| Err(Fault::Invalid { field, rule: rule.into() });
+fn check_fees(at: &str, rows: &[FeeRow], currency: Currency) -> Result<(), Fault> {
     if rows.len() > MAX_FEES {
-        return bad(at.into(), "at most 64 rows");
+        return Err(Fault::invalid(at, "at most 64 rows"));
     }
-    for (i, r) in rows.iter().enumerate() {
-        let f = |key: &str| format!("{at}[{i}].{key}");
-        if r.basis_points > 10_000 {
-            return bad(f("basis_points"), "0 to 10000");
+    rows.iter().enumerate().try_for_each(|(i, r)| {
+        r.check(currency).map_err(|(key, rule)| Fault::invalid(&format!("{at}[{i}].{key}"), rule))
+    })
+}
+impl FeeRow {
+    /// Checks the row in a table of this currency; the error is a key and its rule.
+    pub fn check(&self, currency: Currency) -> Result<(), (&'static str, &'static str)> {
+        if self.basis_points > 10_000 {
+            return Err(("basis_points", "0 to 10000"));
         }
-        let ordered = r.min.zip(r.max).is_none_or(|(min, max)| min.minor() <= max.minor());
-        if !ordered || [r.min, r.max].into_iter().flatten().any(|sum| sum.currency() != currency) {
-            return bad(f("max"), "min and max are in the account's currency, max not below min");
+        let ordered = self.min.zip(self.max).is_none_or(|(min, max)| min.minor() <= max.minor());
+        if !ordered || [self.min, self.max].into_iter().flatten().any(|sum| sum.currency() != currency) {
+            return Err(("max", "min and max are in the account's currency, max not below min"));
         }
-        if r.scheme
-            .as_ref()
-            .is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
-        {
-            return bad(f("scheme"), "3 of A-Z 0-9 (F63)");
+        let good = |o: &str| o.len() == 3 && o.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        if !self.scheme.as_deref().is_none_or(good) {
+            return Err(("scheme", "3 of A-Z 0-9 (F63)"));
         }
-        if (r.wallet.is_some() && r.product != Product::Scan)
-            || (r.scheme.is_some() && r.product != Product::Card)
-        {
-            return bad(f("product"), "a wallet goes with scan, a scheme with card");
-        }
+        let fits = (self.wallet.is_none() || self.product == Product::Scan)
+            && (self.scheme.is_none() || self.product == Product::Card);
+        if fits { Ok(()) } else { Err(("product", "a wallet goes with scan, a scheme with card")) }
     }
-    Ok(())
 }
 
 /// Data of the merchant. Lengths count characters.

@@ -60,6 +60,10 @@ fn timestamp(at: Time) -> Timestamp {
 }
 
 impl Zone {
+    /// Names of all zones.
+    pub fn names() -> impl Iterator<Item = String> {
+        jiff::tz::db().available().map(|name| name.to_string())
+    }
     pub fn name(&self) -> &str {
         self.0.iana_name().expect("a zone is made by its name")
     }

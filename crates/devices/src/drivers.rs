@@ -115,32 +115,43 @@ impl Drivers {
     /// Checks the rules of the configuration that depend on the drivers. The error is `Invalid`, its field
     /// the path of the key: `device[0].options.unit`.
     pub fn check(&self, config: &Config) -> Result<(), Fault> {
-        for (i, device) in config.devices.iter().enumerate() {
+        self.broken(config).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every rule that [`Drivers::check`] finds broken; of one device the first.
+    pub fn broken(&self, config: &Config) -> Vec<Fault> {
+        let of_device = |(i, device): (usize, &DeviceConfig)| {
             let checked = self.find(device).and_then(|row| match &device.part_of {
                 Some(_) => Ok(()),
                 None => (row.check)(device),
             });
-            checked.map_err(|e| {
-                let (key, rule) = match e {
-                    DeviceError::Rule { field, rule, .. } => (field, rule.into_owned()),
-                    other @ (DeviceError::Io { .. }
-                    | DeviceError::Gone { .. }
-                    | DeviceError::Silent { .. }
-                    | DeviceError::Replaced { .. }) => ("driver".into(), other.to_string()),
-                };
-                Fault::Invalid { field: format!("device[{i}].{key}"), rule }
-            })?;
-        }
-        let far = config.accounts.iter().position(|a| !a.is_loopback());
-        match far {
-            Some(i) if !config.terminal.lab && self.any_virtual(&config.devices) => Err(Fault::Invalid {
+            let (key, rule) = match checked.err()? {
+                DeviceError::Rule { field, rule, .. } => (field, rule.into_owned()),
+                other @ (DeviceError::Io { .. }
+                | DeviceError::Gone { .. }
+                | DeviceError::Silent { .. }
+                | DeviceError::Replaced { .. }) => ("driver".into(), other.to_string()),
+            };
+            Some(Fault::Invalid { field: format!("device[{i}].{key}"), rule })
+        };
+        let mut broken: Vec<_> = config.devices.iter().enumerate().filter_map(of_device).collect();
+        if !config.terminal.lab && self.any_virtual(&config.devices) {
+            let far = config.accounts.iter().enumerate().filter(|(_, a)| !a.is_loopback());
+            broken.extend(far.map(|(i, _)| {
+                Fault::Invalid {
                 field: format!("account[{i}].address"),
                 rule:
                     "not on loopback although a virtual device is configured (terminal.lab = true allows it)"
                         .into(),
-            }),
-            Some(_) | None => Ok(()),
+            }
+            }));
         }
+        broken
+    }
+
+    /// Names of the drivers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|r| r.driver.as_ref())
     }
 
     /// Tells whether the device is virtual.

@@ -5,7 +5,7 @@
 mod session;
 mod tls;
 
-pub use tls::{Tls, TlsError, connector, untrusted};
+pub use tls::{Tls, TlsError, broken_tls, connector, untrusted};
 
 use crate::{
     clock::Clock,

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod demo;
 pub mod device;
 mod engine;
+pub mod files;
 mod front_door;
 mod granted;
 pub mod hostlink;

@@ -11,6 +11,11 @@ pub enum LoadError {
     Profile { account: AccountId, cause: ProfileError },
 }
 
+/// Names of the built-in profiles.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Profile::names()
+}
+
 /// Returns the profile that the account names.
 pub fn load(a: &AccountConfig) -> Result<Profile, LoadError> {
     let parsed = if a.profile.contains('/') {

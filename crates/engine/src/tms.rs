@@ -45,9 +45,9 @@ pub enum TmsError {
     Url,
     #[error("tms: {0}")]
     Tls(#[from] TlsError),
-    #[error("tms.signing_key: {path}: {cause}")]
+    #[error("{path}: {cause}")]
     Pem { path: PathBuf, cause: rustls_pki_types::pem::Error },
-    #[error("tms.signing_key: {0}: not a public key on P-256")]
+    #[error("{0}: not a public key on P-256")]
     Kind(PathBuf),
 }
 
@@ -87,15 +87,29 @@ pub struct Believed {
 impl Believed {
     pub fn read(tms: &TmsConfig) -> Result<Self, TmsError> {
         let (host, port) = tms.authority().ok_or(TmsError::Url)?;
-        let pinned =
-            TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
-        let tls = hostlink::connector(&pinned, &format!("{host}:{port}"))?;
-        let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key)
-            .map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
-        let signing =
-            SignatureVerifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
-        Ok(Self { tls, signing })
+        let tls = hostlink::connector(&pinned(tms), &format!("{host}:{port}"))?;
+        Ok(Self { tls, signing: verifier(&tms.signing_key)? })
     }
+}
+
+fn pinned(tms: &TmsConfig) -> TlsConfig {
+    TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None }
+}
+
+fn verifier(path: &PathBuf) -> Result<SignatureVerifier, TmsError> {
+    let pem = |cause| TmsError::Pem { path: path.clone(), cause };
+    let key = SubjectPublicKeyInfoDer::from_pem_file(path).map_err(pem)?;
+    SignatureVerifier::from_spki(&key).ok_or_else(|| TmsError::Kind(path.clone()))
+}
+
+/// What is wrong with the files that `[tms]` names, each with its key.
+pub fn broken(tms: &TmsConfig) -> Vec<(&'static str, String)> {
+    // A bad address is a broken rule of the file itself.
+    let Some((host, port)) = tms.authority() else { return Vec::new() };
+    let tls = hostlink::broken_tls(&pinned(tms), &format!("{host}:{port}"));
+    let mut broken: Vec<_> = tls.into_iter().map(|(key, e)| (key, e.to_string())).collect();
+    broken.extend(verifier(&tms.signing_key).err().map(|e| ("signing_key", e.to_string())));
+    broken
 }
 
 impl Tms {

@@ -76,6 +76,10 @@ impl Profile {
             .ok_or_else(|| ProfileError::Unknown(name.chars().take(64).collect()))?;
         Self::parse(text)
     }
+    /// Names of the built-in profiles.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILTIN.iter().map(|(name, _)| *name)
+    }
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         toml::from_str::<File>(text)?.check()
     }

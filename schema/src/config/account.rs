@@ -1,11 +1,10 @@
 //! Tables `[[account]]` and `[[route]]`.
-use super::{BinRange, Mid, Nii, OfflineConfig, Sum, Tid, not_zero};
+use super::{BinRange, Mid, Nii, OfflineConfig, Rules, Sum, Tid};
 use crate::{
     account::AccountId,
-    fault::Fault,
     host::{EntryMode, Wallet},
     money::Currency,
-    onboarding::{FeeRow, check_fees},
+    onboarding::{FeeRow, MAX_FEES},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -199,43 +198,36 @@ pub struct RouteConfig {
 }
 
 impl AccountConfig {
-    /// Checks the rules of one account; `path` is its place, `account[0]`.
-    pub(super) fn check(&self, path: &str) -> Result<(), Fault> {
-        let key = |k: &str| format!("{path}.{k}");
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
         let port = self
             .address
             .rsplit_once(':')
             .and_then(|(h, p)| (!h.is_empty()).then(|| p.parse::<u16>().ok()).flatten());
         if port.is_none_or(|p| p == 0) {
-            return Err(Fault::invalid(&key("address"), "host:port"));
+            rules.hold(false, "address", "host:port");
+        } else {
+            let plain = self.tls.is_none() && self.line.is_none();
+            rules.hold(!plain || self.is_loopback(), "address", NOT_PLAIN);
         }
-        match (&self.tls, self.line) {
-            (Some(_), Some(_)) => return Err(Fault::invalid(&key("line"), "not beside tls")),
-            (None, None) if !self.is_loopback() => {
-                return Err(Fault::invalid(&key("address"), NOT_PLAIN));
+        rules.hold(self.tls.is_none() || self.line.is_none(), "line", "not beside tls");
+        rules.not_zero([
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("reply_timeout_ms", self.reply_timeout_ms),
+            ("obligation_tries", self.obligation_tries),
+            ("obligation_backoff_ms", self.obligation_backoff_ms),
+        ]);
+        let ordered = self.obligation_backoff_ms <= self.obligation_backoff_max_ms;
+        rules.hold(ordered, "obligation_backoff_max_ms", "not less than obligation_backoff_ms");
+        let good = self.amount_limit.is_none_or(|s| s.minor() > 0 && s.currency() == self.currency);
+        rules.hold(good, "amount_limit", "more than zero, in the account's currency");
+        rules.hold(self.fees.len() <= MAX_FEES, "fee", "at most 64 rows");
+        for (i, row) in self.fees.iter().enumerate() {
+            if let Err((key, rule)) = row.check(self.currency) {
+                rules.hold(false, &format!("fee[{i}].{key}"), rule);
             }
-            (Some(_), None) | (None, _) => {}
         }
-        not_zero(
-            path,
-            [
-                ("connect_timeout_ms", self.connect_timeout_ms),
-                ("reply_timeout_ms", self.reply_timeout_ms),
-                ("obligation_tries", self.obligation_tries),
-                ("obligation_backoff_ms", self.obligation_backoff_ms),
-            ],
-        )?;
-        if self.obligation_backoff_max_ms < self.obligation_backoff_ms {
-            let rule = "not less than obligation_backoff_ms";
-            return Err(Fault::invalid(&key("obligation_backoff_max_ms"), rule));
-        }
-        if self.amount_limit.is_some_and(|s| s.minor() == 0 || s.currency() != self.currency) {
-            return Err(Fault::invalid(&key("amount_limit"), "more than zero, in the account's currency"));
-        }
-        check_fees(&key("fee"), &self.fees, self.currency)?;
-        match self.offline.as_ref().map(OfflineConfig::check) {
-            Some(Err((k, rule))) => Err(Fault::invalid(&key(&format!("offline.{k}")), rule)),
-            Some(Ok(())) | None => Ok(()),
+        if let Some(offline) = &self.offline {
+            rules.hold((1..=720).contains(&offline.contact_hours), "offline.contact_hours", "1 to 720");
         }
     }
 }

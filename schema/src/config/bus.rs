@@ -1,6 +1,6 @@
 //! Table `[bus]`.
-use super::Limits;
-use crate::{account::AccountId, fault::Fault, kind::Kind};
+use super::{Limits, Rules};
+use crate::{account::AccountId, kind::Kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -57,20 +57,14 @@ pub struct CallerConfig {
 }
 
 impl BusConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
         let mut uids = BTreeSet::new();
         for (i, c) in self.callers.iter().enumerate() {
-            if AccountId::new(&c.app).is_err() || c.app == crate::caller::TERMINAL {
-                let rule = "1 to 32 characters of a-z 0-9 - _, and not terminal";
-                return Err(Fault::invalid(&format!("bus.caller[{i}].app"), rule));
-            }
-            if !uids.insert(c.uid) {
-                return Err(Fault::invalid(&format!("bus.caller[{i}].uid"), "each uid once"));
-            }
+            let good = AccountId::new(&c.app).is_ok() && c.app != crate::caller::TERMINAL;
+            let rule = "1 to 32 characters of a-z 0-9 - _, and not terminal";
+            rules.hold(good, &format!("caller[{i}].app"), rule);
+            rules.hold(uids.insert(c.uid), &format!("caller[{i}].uid"), "each uid once");
         }
-        if !self.lane.is_empty() && !self.lane.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(Fault::invalid("bus.lane", "letters and digits"));
-        }
-        Ok(())
+        rules.hold(self.lane.bytes().all(|b| b.is_ascii_alphanumeric()), "lane", "letters and digits");
     }
 }

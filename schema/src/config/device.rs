@@ -1,8 +1,9 @@
 //! Table `[[device]]`: which devices there are, what serves each, and what each is for.
-use crate::{AccountId, Fault, device::DeviceKind};
+use super::Rules;
+use crate::{AccountId, device::DeviceKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Keys of `[device.options]` as they are in the file; the driver checks them.
 pub type DeviceOptions = BTreeMap<String, serde_json::Value>;
@@ -84,40 +85,27 @@ impl DeviceConfig {
     }
 }
 
-/// Checks the rules that hold for every driver.
-pub(super) fn check(devices: &[DeviceConfig]) -> Result<(), Fault> {
-    let bad = |i: usize, key: &str, rule: &str| {
-        Err(Fault::Invalid { field: format!("device[{i}].{key}"), rule: rule.into() })
-    };
-    let (mut names, mut roles) = (BTreeSet::new(), BTreeSet::new());
-    for (i, d) in devices.iter().enumerate() {
-        if AccountId::new(&d.name).is_err() || !names.insert(&d.name) {
-            return bad(i, "name", "1 to 32 characters of a-z 0-9 - _, each once");
-        }
-        if d.command_timeout_ms == 0 {
-            return bad(i, "command_timeout_ms", "more than zero");
-        }
-        let known = d.kind.roles();
-        if d.role.is_some_and(|r| !known.contains(&r)) {
-            let words: Vec<&str> = known.iter().map(|r| r.name()).collect();
-            let rule =
-                if words.is_empty() { "devices of this kind have none".into() } else { words.join(" or ") };
-            return bad(i, "role", &rule);
-        }
-        if let Some(role) = d.role()
-            && !roles.insert((d.kind, role))
-        {
-            return bad(i, "role", "another device of this kind has this role (without one, the default)");
-        }
-        let Some(unit) = &d.part_of else { continue };
-        let main = devices.iter().find(|other| other.name == *unit && other.part_of.is_none());
-        if main.is_none_or(|m| m.driver != d.driver) {
-            return bad(i, "part_of", "names no device of this driver that is a unit of its own");
-        }
-        if d.address.is_some() || !d.options.is_empty() {
-            let key = if d.address.is_some() { "address" } else { "options" };
-            return bad(i, key, "stands at the device that part_of names");
-        }
+/// Checks the rules that hold for every driver, of one device among the others.
+pub(super) fn check(devices: &[DeviceConfig], i: usize, mut rules: Rules<'_>) {
+    let (d, before) = (&devices[i], &devices[..i]);
+    let good = AccountId::new(&d.name).is_ok() && before.iter().all(|other| other.name != d.name);
+    rules.hold(good, "name", "1 to 32 characters of a-z 0-9 - _, each once");
+    rules.not_zero([("command_timeout_ms", d.command_timeout_ms)]);
+    let known = d.kind.roles();
+    if d.role.is_some_and(|r| !known.contains(&r)) {
+        let words: Vec<&str> = known.iter().map(|r| r.name()).collect();
+        let rule =
+            if words.is_empty() { "devices of this kind have none".into() } else { words.join(" or ") };
+        rules.hold(false, "role", &rule);
+    } else if let Some(role) = d.role() {
+        let free = before.iter().all(|other| other.kind != d.kind || other.role() != Some(role));
+        rules.hold(free, "role", "another device of this kind has this role (without one, the default)");
     }
-    Ok(())
+    let Some(unit) = &d.part_of else { return };
+    let main = devices.iter().find(|other| other.name == *unit && other.part_of.is_none());
+    let rule = "names no device of this driver that is a unit of its own";
+    rules.hold(main.is_some_and(|m| m.driver == d.driver), "part_of", rule);
+    let rule = "stands at the device that part_of names";
+    rules.hold(d.address.is_none(), "address", rule);
+    rules.hold(d.options.is_empty(), "options", rule);
 }

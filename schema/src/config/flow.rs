@@ -1,6 +1,5 @@
 //! `[flow]`: times and rules of a payment.
-use super::{BinRange, Limits, Percent, not_zero};
-use crate::fault::Fault;
+use super::{BinRange, Limits, Percent, Rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -99,25 +98,18 @@ impl Default for FlowConfig {
 }
 
 impl FlowConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        not_zero(
-            "flow",
-            [
-                ("confirm_timeout_ms", self.confirm_timeout_ms),
-                ("present_timeout_ms", self.present_timeout_ms),
-                ("pin_timeout_ms", self.pin_timeout_ms),
-                ("prepare_timeout_ms", self.prepare_timeout_ms),
-                ("card_timeout_ms", self.card_timeout_ms),
-                ("answer_within_ms", self.answer_within_ms),
-            ],
-        )?;
-        if !(1..=9).contains(&self.present_tries) || !(1..=9).contains(&self.pin_tries) {
-            return Err(Fault::invalid("flow.present_tries", "present_tries and pin_tries are 1 to 9"));
-        }
-        if self.busy_wait_ms == 0 || self.busy_tries > 9 {
-            let rule = "up to 9, and flow.busy_wait_ms more than zero";
-            return Err(Fault::invalid("flow.busy_tries", rule));
-        }
-        Ok(())
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        rules.not_zero([
+            ("confirm_timeout_ms", self.confirm_timeout_ms),
+            ("present_timeout_ms", self.present_timeout_ms),
+            ("pin_timeout_ms", self.pin_timeout_ms),
+            ("prepare_timeout_ms", self.prepare_timeout_ms),
+            ("card_timeout_ms", self.card_timeout_ms),
+            ("answer_within_ms", self.answer_within_ms),
+            ("busy_wait_ms", self.busy_wait_ms),
+        ]);
+        rules.hold((1..=9).contains(&self.present_tries), "present_tries", "1 to 9");
+        rules.hold((1..=9).contains(&self.pin_tries), "pin_tries", "1 to 9");
+        rules.hold(self.busy_tries <= 9, "busy_tries", "0 to 9");
     }
 }

@@ -1,4 +1,5 @@
 //! Tables of the machine around the terminal: `[store]`, `[vault]`, `[log]`, `[inhibit]`.
+use super::Rules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -40,6 +41,14 @@ impl Default for StoreConfig {
     }
 }
 
+impl StoreConfig {
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        let outside = self.generation_file.as_ref().is_none_or(|f| !f.starts_with(&self.dir));
+        rules.hold(outside, "generation_file", "outside store.dir");
+        rules.not_zero([("snapshot_every", self.snapshot_every)]);
+    }
+}
+
 /// Vault: where its sealing key comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -54,8 +63,8 @@ pub struct VaultConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// Level from which on lines are logged: `error`, `warn`, `info` (default), `debug`, or a filter of the
-    /// crate `tracing-subscriber`.
+    /// Level from which on lines are logged: `error`, `warn`, `info` (default), `debug`, `trace`, `off`, or a
+    /// filter of the crate `tracing-subscriber` (`info,payterm_engine=debug`).
     pub level: String,
     /// Lines are JSON objects. Default false: text.
     pub json: bool,

@@ -49,13 +49,6 @@ impl Default for OfflineConfig {
     }
 }
 impl OfflineConfig {
-    /// Checks the limits; the error is the key and the rule.
-    pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
-        if !(1..=720).contains(&self.contact_hours) {
-            return Err(("contact_hours", "1 to 720"));
-        }
-        Ok(())
-    }
     /// Greatest amount of one payment in this currency, minor units.
     pub fn per_transaction(&self, currency: Currency) -> u64 {
         self.per_transaction.as_ref().map_or(10_000, |l| l.of(currency))

@@ -1,5 +1,5 @@
 //! Tables `[paper]` and `[self_test]`.
-use crate::fault::Fault;
+use super::Rules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -86,10 +86,7 @@ impl Default for SelfTestConfig {
 }
 
 impl SelfTestConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        if self.every_hours > 168 {
-            return Err(Fault::invalid("self_test.every_hours", "0 to 168"));
-        }
-        Ok(())
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        rules.hold(self.every_hours <= 168, "every_hours", "0 to 168");
     }
 }

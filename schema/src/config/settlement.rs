@@ -1,6 +1,5 @@
 //! Table `[settlement]`: when batches are closed, and how large they get.
-use super::TimeOfDay;
-use crate::fault::Fault;
+use super::{Rules, TimeOfDay};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,20 +35,10 @@ impl Default for SettlementConfig {
 }
 
 impl SettlementConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        let bad = |key: &str, rule: &str| Err(Fault::invalid(&format!("settlement.{key}"), rule));
-        if self.remind_minutes >= 24 * 60 {
-            return bad("remind_minutes", "0 to 1439");
-        }
-        if self.remind_after_hours > 24 * 30 {
-            return bad("remind_after_hours", "0 to 720");
-        }
-        if !(1..=900).contains(&self.batch_max) {
-            return bad("batch_max", "1 to 900");
-        }
-        if self.clear_timeout_ms == 0 {
-            return bad("clear_timeout_ms", "more than zero");
-        }
-        Ok(())
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        rules.hold(self.remind_minutes < 24 * 60, "remind_minutes", "0 to 1439");
+        rules.hold(self.remind_after_hours <= 24 * 30, "remind_after_hours", "0 to 720");
+        rules.hold((1..=900).contains(&self.batch_max), "batch_max", "1 to 900");
+        rules.not_zero([("clear_timeout_ms", self.clear_timeout_ms)]);
     }
 }

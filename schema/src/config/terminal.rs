@@ -1,4 +1,5 @@
 //! Tables `[terminal]` and `[operators]`.
+use super::Rules;
 use crate::{fault::Fault, zone::Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,22 +88,16 @@ impl Default for OperatorsConfig {
 }
 
 impl TerminalConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        if self.operator.len() != 2 || !self.operator.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Fault::invalid("terminal.operator", "two digits"));
-        }
-        if self.shop.chars().count() > 40 {
-            return Err(Fault::invalid("terminal.shop", "up to 40 characters"));
-        }
-        Ok(())
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        let two_digits = self.operator.len() == 2 && self.operator.bytes().all(|b| b.is_ascii_digit());
+        rules.hold(two_digits, "operator", "two digits");
+        rules.hold(self.shop.chars().count() <= 40, "shop", "up to 40 characters");
     }
 }
 
 impl OperatorsConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        if !(1..=9).contains(&self.max_wrong) {
-            return Err(Fault::invalid("operators.max_wrong", "1 to 9"));
-        }
-        super::not_zero("operators", [("prompt_timeout_ms", self.prompt_timeout_ms)])
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        rules.hold((1..=9).contains(&self.max_wrong), "max_wrong", "1 to 9");
+        rules.not_zero([("prompt_timeout_ms", self.prompt_timeout_ms)]);
     }
 }

@@ -1,9 +1,8 @@
 //! Table `[tms]`.
 use super::{
+    Rules,
     account::{backoff_first, backoff_max},
-    not_zero,
 };
-use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -59,17 +58,13 @@ impl TmsConfig {
 }
 
 impl TmsConfig {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        if self.authority().is_none() {
-            return Err(Fault::invalid("tms.url", "https://host:port, without a path"));
-        }
-        not_zero(
-            "tms",
-            [("timeout_ms", self.timeout_ms), ("poll_ms", self.poll_ms), ("retry_ms", self.retry_ms)],
-        )?;
-        if self.retry_max_ms < self.retry_ms {
-            return Err(Fault::invalid("tms.retry_max_ms", "not less than retry_ms"));
-        }
-        Ok(())
+    pub(super) fn check(&self, mut rules: Rules<'_>) {
+        rules.hold(self.authority().is_some(), "url", "https://host:port, without a path");
+        rules.not_zero([
+            ("timeout_ms", self.timeout_ms),
+            ("poll_ms", self.poll_ms),
+            ("retry_ms", self.retry_ms),
+        ]);
+        rules.hold(self.retry_ms <= self.retry_max_ms, "retry_max_ms", "not less than retry_ms");
     }
 }

@@ -10,15 +10,15 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("tls: {path}: {cause}")]
+    #[error("{path}: {cause}")]
     Pem { path: PathBuf, cause: rustls_pki_types::pem::Error },
-    #[error("tls.ca: {0}: holds no certificate")]
+    #[error("{0}: holds no certificate")]
     NoCa(PathBuf),
-    #[error("tls: cert and key go together")]
+    #[error("cert and key go together")]
     HalfIdentity,
-    #[error("tls.server_name: '{0}' is no host name or address")]
+    #[error("'{0}' is no host name or address")]
     Name(String),
-    #[error("tls: {0}")]
+    #[error("{0}")]
     Rustls(#[from] rustls::Error),
 }
 
@@ -110,6 +110,42 @@ pub fn untrusted(e: &io::Error) -> Option<String> {
         }
         other => format!("the host's certificate: {other}"),
     })
+}
+
+/// What is wrong with a TLS table: the keys of files that cannot be used; when there are none, of what does
+/// not go together.
+pub fn broken_tls(config: &TlsConfig, address: &str) -> Vec<(&'static str, TlsError)> {
+    let read = |path: &PathBuf| match certificates(path) {
+        Ok(none) if none.is_empty() => Err(TlsError::NoCa(path.clone())),
+        all => all.map(drop),
+    };
+    let read_key = |path: &PathBuf| {
+        let key = PrivateKeyDer::from_pem_file(path);
+        key.map(drop).map_err(|cause| TlsError::Pem { path: path.clone(), cause })
+    };
+    let files = [
+        ("ca", Some(read(&config.ca))),
+        ("cert", config.cert.as_ref().map(read)),
+        ("key", config.key.as_ref().map(read_key)),
+    ];
+    let broken: Vec<_> = files.into_iter().filter_map(|(key, read)| Some((key, read?.err()?))).collect();
+    if !broken.is_empty() {
+        return broken;
+    }
+    let key = |e: &TlsError| match e {
+        TlsError::NoCa(_) | TlsError::Pem { .. } => "ca",
+        TlsError::HalfIdentity if config.key.is_none() => "key",
+        TlsError::HalfIdentity => "cert",
+        TlsError::Name(_) => "server_name",
+        TlsError::Rustls(_) => {
+            if config.cert.is_some() {
+                "cert"
+            } else {
+                "ca"
+            }
+        }
+    };
+    connector(config, address).err().map(|e| (key(&e), e)).into_iter().collect()
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {

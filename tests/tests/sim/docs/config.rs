@@ -95,9 +95,12 @@ fn the_config_reference_is_the_schema() {
     let mut out = format!(
         "{MADE}# Configuration\n\n`/etc/payterm/payterm.toml`, or `paytermd --config FILE`. TOML; every \
          key is typed, an unknown key is refused with its line.\n\
-         `paytermd --check-config` reads the file, checks it and leaves; an error names file, line, key \
-         and rule. An account, device, route or\n\
-         caller is one `[[...]]` table each. *needed* = no default; *none* = the key may be absent. The \
+         `paytermd --check-config` reads the file, checks it with all that it names, and leaves. It tells \
+         everything that is wrong at once: file, line,\n\
+         key, rule and what was probably meant; also files that are absent, directories that cannot be \
+         written to, and that nobody can call, log on or\n\
+         pay. A start and SIGHUP make the same checks. An account, device, route or caller is one `[[...]]` \
+         table each. *needed* = no default; *none* = the key may be absent. The \
          same as JSON Schema:\n\
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is \
          `packaging/payterm.toml`.\n"
