@@ -1,14 +1,24 @@
 //! Logs on stderr by `tracing`, text or one JSON object a line. Every line of a transaction stands in
 //! a span, so it carries the request's id. What is logged is made of types without secrets; the types of
-//! `schema::secret` mask themselves. The last lines are kept in memory for the support bundle.
+//! `schema::secret` mask themselves. The last lines are kept in memory for the support bundle. Where stderr
+//! is the journal of systemd, lines have the journal's priority, and no time: it has its own.
 use crate::config::hint;
 use payterm_schema::config::LogConfig;
 use std::{
     collections::VecDeque,
     io::{self, Write},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
 };
-use tracing_subscriber::{EnvFilter, fmt, reload};
+use tracing::{Level as Severity, Metadata};
+use tracing_subscriber::{
+    EnvFilter, fmt,
+    fmt::{
+        MakeWriter,
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    reload,
+};
 
 #[derive(Debug, thiserror::Error)]
 #[error("log.level: {rule}")]
@@ -58,19 +68,31 @@ impl Level {
     }
 }
 
+/// Stderr is the journal of systemd (systemd.exec(5), JOURNAL_STREAM).
+static IS_JOURNAL: LazyLock<bool> = LazyLock::new(|| {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(io::stderr()).is_ok_and(|s| stream == format!("{}:{}", s.st_dev, s.st_ino))
+});
+
 /// Sets up the process's log; a second call in one process is a fault.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let Level(filter) = Level::parse(&config.level)?;
-    let base = fmt().with_env_filter(filter).with_writer(|| Kept).with_target(false);
-    let (set, done): (SetFilter, _) = if config.json {
-        let base = base.json().flatten_event(true).with_current_span(true).with_span_list(false);
-        let base = base.with_filter_reloading();
-        let handle = base.reload_handle();
-        (Box::new(move |filter| handle.reload(filter)), base.try_init())
-    } else {
-        let base = base.with_ansi(false).with_filter_reloading();
-        let handle = base.reload_handle();
-        (Box::new(move |filter| handle.reload(filter)), base.try_init())
+    let base = fmt().with_env_filter(filter).with_writer(Stderr).with_target(false);
+    macro_rules! begin {
+        ($base:expr) => {{
+            let base = $base.with_filter_reloading();
+            let handle = base.reload_handle();
+            let set: SetFilter = Box::new(move |filter| handle.reload(filter));
+            (set, base.try_init())
+        }};
+    }
+    let (set, done) = match (config.json, *IS_JOURNAL) {
+        (false, false) => begin!(base.with_ansi(false)),
+        (false, true) => begin!(base.with_ansi(false).without_time()),
+        (true, in_journal) => {
+            let base = base.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            if in_journal { begin!(base.without_time()) } else { begin!(base) }
+        }
     };
     done.map_err(LogError::new)?;
     SET_FILTER.set(set).ok();
@@ -82,20 +104,62 @@ pub fn recent() -> Vec<String> {
     RECENT.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
-/// Stderr, and the kept lines: an event is written whole.
-struct Kept;
+/// Says on stderr why there is no start, before there is a log.
+pub fn complain(line: &str) {
+    let priority = if *IS_JOURNAL { priority(&Severity::ERROR) } else { "" };
+    eprintln!("{priority}paytermd: {line}");
+}
+
+/// Prefix of a line by which the journal knows its priority (sd-daemon(3)).
+const fn priority(severity: &Severity) -> &'static str {
+    match *severity {
+        Severity::ERROR => "<3>",
+        Severity::WARN => "<4>",
+        Severity::INFO => "<6>",
+        Severity::DEBUG | Severity::TRACE => "<7>",
+    }
+}
+
+/// Stderr, and the kept lines.
+struct Stderr;
+impl MakeWriter<'_> for Stderr {
+    type Writer = Kept;
+    fn make_writer(&self) -> Kept {
+        Kept { priority: None }
+    }
+    fn make_writer_for(&self, event: &Metadata<'_>) -> Kept {
+        Kept { priority: IS_JOURNAL.then(|| priority(event.level())) }
+    }
+}
+
+/// Writer of one event, which is written whole.
+struct Kept {
+    /// None: lines have their time.
+    priority: Option<&'static str>,
+}
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
+        let mut time = String::new();
+        if self.priority.is_some() && SystemTime.format_time(&mut Writer::new(&mut time)).is_ok() {
+            time.push(' ');
+        }
         let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
         for line in text.lines() {
             if recent.len() == KEPT {
                 recent.pop_front();
             }
-            recent.push_back(line.chars().take(LINE).collect());
+            recent.push_back(time.chars().chain(line.chars()).take(LINE).collect());
         }
         drop(recent);
-        io::stderr().write_all(bytes)?;
+        match self.priority {
+            None => io::stderr().write_all(bytes)?,
+            // To the journal each line is an entry of its own.
+            Some(priority) => {
+                let lines = text.lines().map(|l| format!("{priority}{}\n", l.trim_start()));
+                io::stderr().write_all(lines.collect::<String>().as_bytes())?;
+            }
+        }
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -111,10 +175,14 @@ mod tests {
     fn the_last_lines_are_kept_and_no_more() {
         for n in 0..KEPT + 10 {
             let line = format!("line {n} {}\n", "x".repeat(if n == KEPT { 3 * LINE } else { 0 }));
-            Kept.write_all(line.as_bytes()).unwrap();
+            Kept { priority: None }.write_all(line.as_bytes()).unwrap();
         }
         let kept = recent();
         assert_eq!(kept.len(), KEPT);
         assert!(kept[0].starts_with("line 10 ") && kept.iter().all(|l| l.chars().count() <= LINE));
+        // The journal's time is not in the support bundle.
+        Kept { priority: Some("<4>") }.write_all(b" WARN a\n").unwrap();
+        let last = recent().pop().unwrap_or_default();
+        assert!(last.starts_with("20") && last.ends_with("Z  WARN a"), "{last}");
     }
 }

@@ -4,6 +4,7 @@ use payterm_daemon::{Reread, RunError, config, logging, run};
 use payterm_devices::Drivers;
 use payterm_engine::{EngineError, demo};
 use payterm_journal::StoreError;
+use payterm_schema::config::{AccountConfig, BusKind, Config};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let drivers = Drivers::default();
+    let source = if args.demo { "that of the demo".into() } else { args.config.display().to_string() };
     let read = {
         let (file, state, drivers) = (args.config, args.state, drivers.clone());
         move || {
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
     {
         return if let demo::DemoError::Journal(journal) = &e { fail_of(journal, &e) } else { fail(&e) };
     }
+    announce(&source, &config);
     let reread: Reread = if args.demo {
         let config = config.clone();
         Arc::new(move || Ok(config.clone()))
@@ -86,6 +89,22 @@ fn main() -> ExitCode {
         EngineError::Profile(_) | EngineError::Tls { .. } | EngineError::Tms(_) => refuse(&e),
         EngineError::Vault(_) | EngineError::Journal(_) | EngineError::Granted(_) => fail(&e),
     }
+}
+
+/// The first line of the log: what runs here, and whom it serves.
+fn announce(configuration: &str, config: &Config) {
+    let account = |a: &AccountConfig| format!("{} ({} at {})", a.id, a.profile, a.address);
+    let accounts = config.accounts.iter().map(account).collect::<Vec<_>>().join(", ");
+    let name = payterm_dbus::bus_name(&config.bus.lane);
+    let bus = match config.bus.bus {
+        BusKind::System => Some(format!("{name} on the system bus")),
+        BusKind::Session => Some(format!("{name} on the session bus")),
+        BusKind::None => None,
+    };
+    let socket = config.bus.peer_socket.as_ref().map(|path| path.display().to_string());
+    let bus = bus.into_iter().chain(socket).collect::<Vec<_>>().join(", ");
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, configuration, accounts, bus, "paytermd starts");
 }
 
 /// Keys, tracks and PINs stand in this process's memory. No core file is written; a collector that
@@ -115,7 +134,7 @@ fn refuse(e: &dyn std::error::Error) -> ExitCode {
 /// The whole chain of causes on one line; of a configuration a line for each thing that is wrong.
 fn fail(e: &dyn std::error::Error) -> ExitCode {
     for line in payterm_schema::fault::with_causes(e).lines() {
-        eprintln!("paytermd: {line}");
+        logging::complain(line);
     }
     ExitCode::FAILURE
 }

@@ -12,11 +12,11 @@ use crate::{
 use futures_util::StreamExt;
 use payterm_schema::{Caller, Fault, RequestKey, Terminal, config::CallerConfig};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::Shutdown,
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 use zbus::{
@@ -30,6 +30,10 @@ const BODY: usize = 64 << 10;
 const SIGNALS: usize = 256;
 /// Time to say goodbye to a bus.
 const CLOSE: Duration = Duration::from_secs(1);
+/// Time within which a fault of a user is logged once.
+const REFUSED_EVERY: Duration = Duration::from_secs(60);
+/// Refusals that are logged within that time. 64: some for each user of a shop's machine.
+const REFUSED: usize = 64;
 
 /// State that all connections share.
 pub(crate) struct Face {
@@ -38,6 +42,8 @@ pub(crate) struct Face {
     /// The last transactions, oldest first: what the object manager shows.
     pub window: Mutex<VecDeque<RequestKey>>,
     pub links: Mutex<Vec<Arc<Link>>>,
+    /// When each fault of a user who may not do what it asks for was logged last.
+    refused: Mutex<BTreeMap<(Option<u32>, &'static str), Instant>>,
 }
 
 /// Rows `[[bus.caller]]`, as the callers that they describe.
@@ -60,8 +66,13 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Face {
     pub fn new(terminal: Arc<dyn Terminal>, callers: &[CallerConfig], window: VecDeque<RequestKey>) -> Self {
-        let face =
-            Self { terminal, callers: Mutex::default(), window: window.into(), links: Mutex::default() };
+        let face = Self {
+            terminal,
+            callers: Mutex::default(),
+            window: window.into(),
+            links: Mutex::default(),
+            refused: Mutex::default(),
+        };
         face.set_callers(callers);
         face
     }
@@ -71,6 +82,23 @@ impl Face {
     }
     pub fn callers(&self) -> Callers {
         lock(&self.callers).clone()
+    }
+    fn log_refused(&self, peer: &Peer, method: &str, fault: &Fault) {
+        let refusal = matches!(
+            fault,
+            Fault::NotAllowed { .. }
+                | Fault::NotLoggedOn
+                | Fault::OperatorLocked { .. }
+                | Fault::TerminalLocked
+        );
+        let (uid, now) = (peer.uid(), Instant::now());
+        let mut last = lock(&self.refused);
+        last.retain(|_, at| now.duration_since(*at) < REFUSED_EVERY);
+        let kind = (uid, fault.name());
+        if refusal && last.len() < REFUSED && !last.contains_key(&kind) {
+            last.insert(kind, now);
+            tracing::warn!(uid, method, "a call was refused: {fault}");
+        }
     }
     /// Tells whether somebody who started this request is still there.
     fn held(&self, key: &RequestKey) -> bool {
@@ -221,6 +249,9 @@ impl Link {
             Err(fault) => Err(fault),
             Ok(arguments) => self.run_row(peer, method, path, &arguments).await,
         };
+        if let Err(fault) = &result {
+            self.face.log_refused(peer, member, fault);
+        }
         if header.primary().flags().contains(Flags::NO_REPLY_EXPECTED) {
             return;
         }

@@ -62,6 +62,10 @@ impl Peer {
             None
         }
     }
+    /// The user id, when it was found out.
+    pub fn uid(&self) -> Option<u32> {
+        self.uid.get().copied()
+    }
     pub fn last_fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

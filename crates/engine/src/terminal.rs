@@ -10,9 +10,11 @@ mod effects;
 mod messages;
 mod operators;
 mod pacing;
+mod troubles;
 
 pub use messages::{FromDevice, FromHost, Look, Question, Stop, Tell};
 use pacing::Out;
+use troubles::Troubles;
 
 use crate::{
     clock::Clock,
@@ -127,6 +129,7 @@ pub struct TerminalActor {
     ran: bool,
     /// Request and screen after the last step.
     shown: Option<(Option<RequestKey>, Screen)>,
+    troubles: Troubles,
 }
 
 type Committed = oneshot::Receiver<Result<Durable, StoreError>>;
@@ -196,6 +199,7 @@ impl TerminalActor {
             first,
             ran: false,
             shown: None,
+            troubles: Troubles::default(),
         }
     }
 
@@ -319,6 +323,7 @@ impl TerminalActor {
             std::mem::take(&mut step.asks).into_iter().for_each(|a| self.ask(a, ctx));
         }
         let last = step.records.last().map(|e| e.seq);
+        let staff = troubles::of_staff(&step.records);
         let mut written = None;
         // A request that this step ends is waited for like one that runs.
         let runs = self.machine.as_ref().is_some_and(|m| m.running().is_some());
@@ -375,7 +380,7 @@ impl TerminalActor {
         // Before the effects: the lock is asked for when the frame goes.
         let inhibits =
             self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
-        let out = self.shown().into_iter().chain(inhibits);
+        let out = staff.into_iter().map(Out::Staff).chain(self.shown()).chain(inhibits);
         let out = out.chain(step.asks.into_iter().map(Out::Ask));
         let out = self.queue.push(last, out.chain(step.effects.into_iter().map(Out::Effect)).collect());
         self.release(out, ctx);

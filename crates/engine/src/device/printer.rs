@@ -3,6 +3,7 @@ use super::{
     DeviceEvent,
     shell::{Port, Shell, Told, Up},
 };
+use crate::sparing::Sparing;
 use actix::{Context, Handler, Message, ResponseFuture};
 use payterm_devices::{DeviceError, Face, Handle, Interrupt, PaperWidth, PrintJob};
 use payterm_schema::{
@@ -27,6 +28,7 @@ pub struct Print(pub PrintJob);
 #[derive(Default)]
 pub struct Printer {
     printing: Option<oneshot::Sender<PrintResult>>,
+    unconfirmed: Sparing<String>,
 }
 
 pub enum Order {
@@ -100,6 +102,12 @@ impl Port for Printer {
                     PrintResult::Confirmed | PrintResult::SentUnconfirmable | PrintResult::Unconfirmed(_) => {
                         shell.state(DeviceState::Idle, "")
                     }
+                }
+                if let PrintResult::Unconfirmed(why) = &result
+                    && shell.port.unconfirmed.is_due_of(why.clone())
+                {
+                    let printer = &shell.context.config.name;
+                    tracing::warn!(device = %printer, "printer: a paper was not confirmed: {why}");
                 }
                 if let Some(done) = shell.port.printing.take() {
                     done.send(result).ok();

@@ -1,7 +1,10 @@
 //! The actor of a unit: opens its driver on a thread of its own and gives each face to its actor. When one
 //! face fails, all are left, and the unit is opened again with backoff: they share a handle.
 use super::shell::{Leave, Take};
-use crate::supervise::{self, Life, Tasks};
+use crate::{
+    sparing::Sparing,
+    supervise::{self, Life, Tasks},
+};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use payterm_devices::{DeviceError, Drivers, Env, Face};
 use payterm_schema::{DeviceKind, config::DeviceConfig, fault::with_causes};
@@ -68,6 +71,7 @@ pub struct Unit {
     busy: bool,
     work: Option<SpawnHandle>,
     wait: Duration,
+    failures: Sparing<String>,
 }
 
 impl Actor for Unit {
@@ -83,7 +87,16 @@ impl Actor for Unit {
 impl Unit {
     pub fn new(life: Life, context: Arc<UnitContext>) -> Self {
         let sitters = context.seats.iter().map(|_| Sitter::Absent).collect();
-        Self { life, context, sitters, opening: 0, busy: false, work: None, wait: supervise::WAIT_FIRST }
+        Self {
+            life,
+            context,
+            sitters,
+            opening: 0,
+            busy: false,
+            work: None,
+            wait: supervise::WAIT_FIRST,
+            failures: Sparing::default(),
+        }
     }
 
     fn leave(&mut self, why: &str, but: Option<usize>) {
@@ -147,7 +160,9 @@ impl Unit {
     /// All faces are left; the unit is opened again later. `by`: the face that has been left already.
     fn failed(&mut self, why: &str, by: Option<usize>, ctx: &mut Context<Self>) {
         let name = by.map_or(&self.context.config.name, |seat| &self.context.seats[seat].name);
-        tracing::warn!(device = %name, again_in_ms = self.wait.as_millis(), "device failed: {why}");
+        if self.failures.is_due_of(why.into()) {
+            tracing::warn!(device = %name, again_in_ms = self.wait.as_millis(), "device failed: {why}");
+        }
         if let Some(work) = self.work.take() {
             ctx.cancel_future(work);
         }

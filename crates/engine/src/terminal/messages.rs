@@ -103,6 +103,7 @@ impl Handler<FromDevice> for TerminalActor {
             DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
             DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),
             DeviceEvent::Changed(device) => {
+                self.troubles.log_device(&device);
                 self.services.notices.send(Notice::Device { device }).ok();
                 self.devices_changed(ctx);
             }

@@ -1,5 +1,5 @@
 //! Effects that are released and not carried out yet: in order, but those who wait for an answer go first.
-use super::{TerminalActor, effects};
+use super::{TerminalActor, effects, troubles::OfStaff};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use payterm_core::{Ask, Effect};
 use payterm_schema::{InhibitReason, Notice, Outcome, RequestKey, Screen};
@@ -16,6 +16,7 @@ pub(crate) enum Out {
     /// Hands over what a caller saw of the machine.
     Seen(Box<dyn FnOnce() + Send>),
     Inhibits(BTreeSet<InhibitReason>),
+    Staff(OfStaff),
     Shown(Box<(Option<RequestKey>, Screen)>),
 }
 
@@ -74,6 +75,7 @@ impl TerminalActor {
             Out::Ask(ask) => self.ask(ask, ctx),
             Out::Effect(effect) => self.carry_out(effect, ctx),
             Out::Seen(hand_over) => hand_over(),
+            Out::Staff(trouble) => self.troubles.log_staff(trouble),
             Out::Shown(shown) => {
                 let (running, screen) = *shown;
                 self.services.show_info(|info| (info.running, info.screen) = (running, screen));
