@@ -97,6 +97,18 @@ pub enum DeviceState {
     Failed,
 }
 
+/// Way in which a printer says that a paper is out, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// It answers for each paper (ESC/POS: the process id response, `GS ( H`).
+    ProcessId,
+    /// It tells its state after a paper (ESC/POS: the real-time status, `DLE EOT`), not that this one is out.
+    Status,
+    /// It says nothing.
+    None,
+}
+
 /// Device as it is listed on D-Bus and by `paytermctl devices`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Device {
@@ -112,6 +124,9 @@ pub struct Device {
     pub restarts: u32,
     /// Virtual device: every screen and slip of the terminal says TEST.
     pub is_virtual: bool,
+    /// Way in which a printer says that a paper is out; absent: not found out yet, or no printer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirms: Option<Confirm>,
 }
 
 /// Card or payment code that a customer presented, from any reader.

@@ -1,6 +1,7 @@
 //! Printers: their state, and one paper at a time.
 use crate::DeviceError;
 use payterm_schema::{
+    device::Confirm,
     paper::PrintResult,
     selftest::{Finding, Verdict},
 };
@@ -13,6 +14,9 @@ pub enum PaperLevel {
     Out,
 }
 
+/// Problem of a printer that takes what it is sent and answers nothing.
+const MUTE: &str = "it answers nothing (DLE EOT); one that never can needs options.confirm = \"none\"";
+
 /// State of a printer. A printer without a back-channel is always reported as working.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrinterStatus {
@@ -21,16 +25,26 @@ pub struct PrinterStatus {
     pub cover_open: bool,
     /// Fault of cutter, temperature or another part, in words.
     pub error: Option<String>,
-    /// The printer can answer; false: all of the above is assumed.
-    pub back_channel: bool,
+    /// Way in which it says that a paper is out; none: not found out yet. With [`Confirm::None`] it is not
+    /// asked, and all of the above is assumed; or it is mute, and not online.
+    pub confirms: Option<Confirm>,
 }
 impl PrinterStatus {
+    /// State of a printer against which nothing is known.
+    pub const fn works(confirms: Option<Confirm>) -> Self {
+        Self { online: true, paper: PaperLevel::Enough, cover_open: false, error: None, confirms }
+    }
+    /// State of a printer that should answer and says nothing.
+    pub fn mute() -> Self {
+        Self { online: false, ..Self::works(Some(Confirm::None)) }
+    }
     /// Problem for which nothing can be printed now.
     pub fn problem(&self) -> Option<String> {
         match self {
             Self { cover_open: true, .. } => Some("cover open".into()),
             Self { paper: PaperLevel::Out, .. } => Some("paper out".into()),
             Self { error: Some(e), .. } => Some(e.clone()),
+            Self { online: false, confirms: Some(Confirm::None), .. } => Some(MUTE.into()),
             Self { online: false, .. } => Some("offline".into()),
             Self { .. } => None,
         }
@@ -42,11 +56,16 @@ impl PrinterStatus {
             Self { paper: PaperLevel::Out, .. } => Finding::failed("paper-out"),
             Self { error: Some(e), .. } if e.contains("cutter") => Finding::failed("cutter"),
             Self { error: Some(e), .. } => Finding::failed("printer-error").with("why", e),
+            Self { online: false, confirms: Some(Confirm::None), .. } => Finding::failed("printer-mute"),
             Self { online: false, .. } => Finding::failed("printer-offline"),
             Self { paper: PaperLevel::NearEnd, .. } => Finding::degraded("paper-near-end"),
+            Self { confirms: Some(Confirm::ProcessId), .. } => {
+                Finding::new(Verdict::Passed, "confirms-papers")
+            }
+            Self { confirms: Some(Confirm::Status), .. } => Finding::new(Verdict::Passed, "confirms-status"),
             // It cannot be asked: nothing is known against it.
-            Self { back_channel: false, .. } => Finding::new(Verdict::Passed, "not-askable"),
-            Self { .. } => Finding::works(),
+            Self { confirms: Some(Confirm::None), .. } => Finding::new(Verdict::Passed, "not-askable"),
+            Self { confirms: None, .. } => Finding::works(),
         }
     }
 }
@@ -59,6 +78,9 @@ pub struct PrintJob {
     pub escpos: Vec<u8>,
     /// Lines of text.
     pub text: String,
+    /// The pulse that opens a drawer: there is no paper, and it is not done again. Once its bytes are taken
+    /// it counts as done.
+    pub drawer: bool,
 }
 
 /// Width of the paper in mm: 58 or 80. Default 58.

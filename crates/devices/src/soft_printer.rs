@@ -1,5 +1,6 @@
 //! Printer in software, for tests and the demo: takes ESC/POS over TCP or a pty, answers DLE EOT and GS ( H,
 //! records what came out on paper, and fails on demand: no paper, deaf, mute, killed in the middle of a job.
+//! It can be a plain one, which knows no GS ( H.
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
@@ -58,12 +59,15 @@ struct State {
     listening: bool,
     deaf: bool,
     mute: bool,
+    /// Knows no GS ( H.
+    plain: bool,
     paper_out: bool,
     near_end: bool,
     cover_open: bool,
     mishap: Option<(usize, Mishap)>,
-    /// Confirmations are held back, to be sent late.
+    /// Confirmations of papers are held back, to be sent late; one has come out that is not confirmed.
     holding: bool,
+    unconfirmed: bool,
     held: Vec<u8>,
     /// Bytes received and not yet printed; and the last two that the real-time scanner saw.
     pending: Vec<u8>,
@@ -133,7 +137,11 @@ impl SoftPrinter {
     pub fn mute(&self, mute: bool) {
         self.change(|s| s.mute = mute);
     }
-    /// Holds confirmations back from now on.
+    /// Makes it one that answers DLE EOT and knows no GS ( H; or takes it back.
+    pub fn plain(&self, plain: bool) {
+        self.change(|s| s.plain = plain);
+    }
+    /// Holds confirmations of papers back from now on.
     pub fn hold_confirmations(&self) {
         self.change(|s| s.holding = true);
     }
@@ -330,9 +338,10 @@ impl State {
             }
             match command.as_slice() {
                 [0x10, ..] => continue,
+                [0x1d, b'(', b'H', ..] if self.plain => continue,
                 [0x1d, b'(', b'H', 6, 0, 48, 48, id @ ..] => {
                     let answer = [&[0x37, 0x22], id, &[0]].concat();
-                    if self.holding {
+                    if std::mem::take(&mut self.unconfirmed) && self.holding {
                         self.held.extend(answer)
                     } else {
                         self.say(&answer)
@@ -354,6 +363,7 @@ impl State {
     }
     fn come_out(&mut self, whole: bool) {
         let text = encoding_rs::GB18030.decode_without_bom_handling(&self.ink).0.into_owned();
+        self.unconfirmed = true;
         self.papers.push(SoftPaper { bytes: std::mem::take(&mut self.paper), text, whole });
         self.ink.clear();
     }

@@ -8,6 +8,7 @@ use payterm_schema::{
     DeviceKind, Money, Pan, PinPad,
     card::Interface,
     config::DeviceConfig,
+    device::Confirm,
     host::EntryMode,
     paper::PrintResult,
     secret::{Pin, PinEntry},
@@ -203,7 +204,7 @@ impl Printer for Paper {
             paper: if slot.paper_out { PaperLevel::Out } else { PaperLevel::Enough },
             cover_open: slot.cover_open,
             error: None,
-            back_channel: true,
+            confirms: Some(Confirm::ProcessId),
         })
     }
     fn print(&mut self, job: &PrintJob) -> PrintResult {

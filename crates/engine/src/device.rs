@@ -19,7 +19,7 @@ pub use display::Display;
 pub use pad::{AbortPin, AskPin, PinPad};
 pub use printer::{Print, Printer};
 pub use registry::Registry;
-pub use shell::{Examine, Refresh, Shell};
+pub use shell::{Examine, Refresh, Shell, command_time};
 
 use crate::{
     mishap::Mishaps,

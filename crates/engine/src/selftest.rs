@@ -5,7 +5,7 @@
 //! is a finding.
 use crate::{
     clock::{Clock, NOT_BEFORE},
-    device::Devices,
+    device::{self, Devices},
     hostlink::Line,
     supervise::Child,
     terminal::{Look, Question, TerminalActor},
@@ -33,8 +33,8 @@ use tokio::{
 /// Time that the accounts have to sign in after the start: a terminal that is about to work is not called
 /// degraded.
 const SETTLE: Duration = Duration::from_secs(5);
-/// A device that says nothing for so long does not work. 10 s: a printer on a slow line answers four
-/// questions in it.
+/// A device that says nothing for so long does not work. 10 s. A printer has the time of its own commands, to
+/// look at its state and to be tested.
 const DEVICE: Duration = Duration::from_secs(10);
 /// The store's check, above what a full disk of records takes.
 const STORE: Duration = Duration::from_secs(10);
@@ -162,10 +162,12 @@ impl Examiner {
             // A customer's page is not replaced by a pattern.
             let asked =
                 (kind != DeviceKind::Display || !customer).then(|| self.devices.examine(name, &slots));
+            let own = self.config.devices.iter().find(|d| kind == DeviceKind::Printer && d.name == name);
+            let time = own.map_or(DEVICE, |d| device::command_time(d) * 2);
             async move {
                 let finding = match asked {
                     None => Finding::new(Verdict::Passed, "busy"),
-                    Some(asked) => match timeout(DEVICE, asked).await {
+                    Some(asked) => match timeout(time, asked).await {
                         Ok(Ok(finding)) => finding,
                         Ok(Err(gone)) => Finding::failed("device-failed").with("why", gone),
                         Err(_) => Finding::failed("no-answer"),

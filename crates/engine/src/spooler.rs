@@ -125,6 +125,7 @@ impl Handler<Spool> for Spooler {
                             id: m.job.id,
                             escpos: paper.to_escpos(mm),
                             text: paper.to_text(columns_of(mm)),
+                            drawer: m.job.at_most_once(),
                         }
                     });
                     let Ok(job) = rendered.await else {

@@ -169,6 +169,7 @@ pub fn device(state: DeviceState) -> Device {
         health: "ok".into(),
         restarts: 2,
         is_virtual: true,
+        confirms: None,
     }
 }
 

@@ -3,6 +3,7 @@ use crate::Texts;
 use payterm_schema::{
     DeviceKind, DeviceState, InhibitReason, Kind, Phase, Status,
     config::PlainLine,
+    device::Confirm,
     host::{EntryMode, Wallet},
     offline::{OfflineAuthority, OfflineRule},
     onboarding::{Problem, Product, Stage},
@@ -128,6 +129,7 @@ words! {
         InvoiceSlip => "paper-invoice_slip",
         OnboardingSlip => "paper-onboarding_slip", Drawer => "paper-drawer",
     }
+    Confirm { ProcessId => "confirms-process_id", Status => "confirms-status", None => "confirms-none" }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
     InhibitReason {
         Payment => "inhibit-payment", Unknown => "inhibit-unknown", Obligation => "inhibit-obligation",

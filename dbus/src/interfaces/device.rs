@@ -28,4 +28,6 @@ properties! { of Device;
     Restarts: "u", CHANGES = |d| d.restarts;
     /// True for a simulated one.
     Virtual: "b", CONSTANT = |d| d.is_virtual;
+    /// Way in which a printer says that a paper is out: process_id, status or none; empty: not found out yet.
+    Confirms: "s", CHANGES = |d| d.confirms.as_ref().map(word).unwrap_or_default();
 }

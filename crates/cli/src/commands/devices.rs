@@ -9,8 +9,16 @@ pub async fn run(global: &Global, ui: &Ui) -> Result<u8, Failure> {
 }
 
 fn page(ui: &Ui, all: &[Device]) -> String {
-    let header =
-        ["cli-name", "cli-kind", "cli-driver", "cli-state", "cli-restarts", "cli-virtual", "cli-health"];
+    let header = [
+        "cli-name",
+        "cli-kind",
+        "cli-driver",
+        "cli-state",
+        "cli-restarts",
+        "cli-virtual",
+        "cli-confirms",
+        "cli-health",
+    ];
     let yes = |on: bool| if on { ui.text("yes") } else { String::new() };
     let rows = all.iter().map(|d| {
         [
@@ -20,6 +28,7 @@ fn page(ui: &Ui, all: &[Device]) -> String {
             ui.texts.word(d.state),
             d.restarts.to_string(),
             yes(d.is_virtual),
+            d.confirms.map(|c| ui.texts.word(c)).unwrap_or_default(),
             d.health.clone(),
         ]
     });

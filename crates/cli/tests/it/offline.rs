@@ -518,8 +518,9 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
 async fn papers_come_out_of_a_virtual_printer() {
     let v = Virtual::new();
     let Face::Printer(mut printer) = v.open(DeviceKind::Printer) else { panic!() };
-    let mut print =
-        |id: u64, text: &str| printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into() });
+    let mut print = |id: u64, text: &str| {
+        printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into(), drawer: false })
+    };
     let d = v.virtuals(&["papers", "--json"], "").await;
     assert_eq!((d.code, d.json()), (0, serde_json::json!({ "total": 0, "papers": [] })), "{}", d.err);
     for (command, problem) in [("paper-out", "paper out"), ("printer", "offline")] {

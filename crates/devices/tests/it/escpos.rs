@@ -3,9 +3,14 @@ use payterm_devices::{
     DeviceError, Drivers, Env, Face, PaperLevel, PrintJob, Printer, VirtualBench,
     soft_printer::{Mishap, SoftPrinter},
 };
-use payterm_schema::{DeviceKind, config::DeviceConfig, paper::PrintResult, selftest::Verdict};
+use payterm_schema::{
+    DeviceKind, config::DeviceConfig, device::Confirm, paper::PrintResult, selftest::Verdict,
+};
 use std::{
-    sync::Arc,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -38,7 +43,7 @@ fn job(id: u64) -> PrintJob {
         escpos.extend(format!("job {id} line {line}\n").bytes());
     }
     escpos.extend([0x1d, b'V', 66, 0]);
-    PrintJob { id, escpos, text: String::new() }
+    PrintJob { id, escpos, text: String::new(), drawer: false }
 }
 fn each_way() -> [SoftPrinter; 2] {
     [SoftPrinter::start().unwrap(), SoftPrinter::on_pty().unwrap()]
@@ -81,7 +86,12 @@ fn status_is_told_and_nothing_is_started_without_paper() {
     for soft in each_way() {
         let mut d = driver(&soft, None, 10_000);
         let s = d.status().unwrap();
-        assert!(s.online && s.paper == PaperLevel::Enough && s.back_channel && s.problem().is_none());
+        assert!(
+            s.online
+                && s.paper == PaperLevel::Enough
+                && s.confirms == Some(Confirm::ProcessId)
+                && s.problem().is_none()
+        );
         soft.near_end(true);
         let s = d.status().unwrap();
         assert_eq!((s.paper, s.problem()), (PaperLevel::NearEnd, None));
@@ -163,7 +173,11 @@ fn a_mute_printer_is_not_started_or_not_confirmed() {
         let mut d = driver(&soft, None, 3_000);
         soft.mute(true);
         assert!(not_started(d.print(&job(1))).contains("DLE EOT"));
-        assert!(matches!(d.status(), Err(DeviceError::Silent { .. })));
+        assert!(d.status().unwrap().problem().unwrap().contains("options.confirm = \"none\""));
+        assert_eq!(
+            d.self_test().map(|f| (f.verdict, f.code)).unwrap(),
+            (Verdict::Failed, "printer-mute".into())
+        );
         soft.mute(false);
         soft.hold_confirmations();
         let began = Instant::now();
@@ -212,7 +226,7 @@ fn without_a_back_channel() {
     std::fs::write(&path, b"").unwrap();
     assert_eq!(d.print(&job(1)), PrintResult::SentUnconfirmable);
     assert_eq!(std::fs::read(&path).unwrap(), job(1).escpos);
-    assert!(!d.status().unwrap().back_channel);
+    assert_eq!(d.status().unwrap().confirms, Some(Confirm::None));
 }
 
 #[test]
@@ -249,7 +263,7 @@ fn the_self_test_says_what_stands_in_the_way() {
         let mut d = driver(&soft, None, 10_000);
         let mut found = || d.self_test().map(|f| (f.verdict, f.code)).unwrap();
         let is = |verdict, code: &str| (verdict, code.to_owned());
-        assert_eq!(found(), is(Verdict::Passed, "works"));
+        assert_eq!(found(), is(Verdict::Passed, "confirms-papers"));
         soft.near_end(true);
         assert_eq!(found(), is(Verdict::Degraded, "paper-near-end"));
         soft.paper_out(true);
@@ -264,4 +278,108 @@ fn the_self_test_says_what_stands_in_the_way() {
     soft.kill();
     let mut d = driver(&soft, None, 1_000);
     assert!(d.self_test().is_err(), "nobody is there");
+}
+
+/// A printer as there are many: it answers DLE EOT in its turn, after a pause before the first answer of each
+/// connection, and passes over what it does not know.
+struct Plain {
+    address: String,
+    printed: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+impl Plain {
+    fn start(pause: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp:{}", listener.local_addr().unwrap());
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let paper = printed.clone();
+        let thread = std::thread::spawn(move || {
+            for line in listener.incoming() {
+                let mut line = line.unwrap();
+                let (mut asked, mut pause) = ([0; 2], Some(pause));
+                let mut byte = [0];
+                while line.read(&mut byte).unwrap_or(0) > 0 {
+                    match (asked, byte[0]) {
+                        ([0x10, 0x04], 1..=4) => {
+                            std::thread::sleep(pause.take().unwrap_or_default());
+                            let _ = line.write_all(&[0x12]);
+                        }
+                        // The end of the test.
+                        ([b'b', b'y'], b'e') => return,
+                        _ => paper.lock().unwrap().push(byte[0]),
+                    }
+                    asked = [asked[1], byte[0]];
+                }
+            }
+        });
+        Self { address, printed, thread: Some(thread) }
+    }
+    /// How often a text came out.
+    fn times(&self, text: &str) -> usize {
+        let printed = self.printed.lock().unwrap();
+        printed.windows(text.len()).filter(|w| *w == text.as_bytes()).count()
+    }
+}
+impl Drop for Plain {
+    fn drop(&mut self) {
+        if let Ok(mut line) = std::net::TcpStream::connect(&self.address[4..]) {
+            let _ = line.write_all(b"bye");
+            let _ = line.shutdown(Shutdown::Write);
+        }
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[test]
+fn a_printer_that_tells_its_state_only_prints_each_job_once() {
+    for soft in each_way() {
+        soft.plain(true);
+        let mut d = driver(&soft, None, 6_000);
+        for id in 1..=3 {
+            assert_eq!(d.print(&job(id)), PrintResult::Confirmed);
+        }
+        let printed: Vec<Vec<u8>> = soft.wait_papers(3, LONG).into_iter().map(|p| p.bytes).collect();
+        assert_eq!(printed, [1, 2, 3].map(|n| job(n).escpos));
+        assert_eq!(d.status().unwrap().confirms, Some(Confirm::Status));
+        assert_eq!(d.self_test().unwrap().code, "confirms-status");
+        // Paper that runs out in the middle is still no confirmation.
+        soft.after(800, Mishap::PaperOut);
+        let mut long = job(4);
+        long.escpos.splice(2..2, b"x\n".repeat(50_000));
+        assert!(why(d.print(&long)).ends_with("paper out"));
+    }
+    let plain = Plain::start(Duration::ZERO);
+    let mut d = try_open(&config(&plain.address, None, 4_000)).unwrap();
+    for id in 1..=3 {
+        assert_eq!(d.print(&job(id)), PrintResult::Confirmed);
+    }
+    drop(d);
+    for id in 1..=3 {
+        assert_eq!(plain.times(&format!("job {id} line 199\n")), 1);
+    }
+}
+
+#[test]
+fn the_wait_for_a_status_follows_the_time_out() {
+    let plain = Plain::start(Duration::from_millis(3_500));
+    let mut d = try_open(&config(&plain.address, Some("status"), 20_000)).unwrap();
+    assert_eq!(d.status().unwrap().problem(), None);
+    drop(d);
+    let mut d = try_open(&config(&plain.address, Some("status"), 2_000)).unwrap();
+    let began = Instant::now();
+    assert!(d.status().unwrap().problem().is_some());
+    assert!(began.elapsed() < Duration::from_millis(2_000));
+}
+
+#[test]
+fn a_drawer_whose_bytes_were_taken_is_open() {
+    let soft = SoftPrinter::start().unwrap();
+    let mut d = driver(&soft, None, 2_000);
+    let pulse = PrintJob { escpos: vec![0x1b, b'@', 0x1b, b'p', 0, 25, 250], drawer: true, ..job(1) };
+    assert_eq!(d.print(&pulse), PrintResult::Confirmed);
+    // Its four questions, and the pulse.
+    soft.after(16, Mishap::Deaf);
+    assert_eq!(d.print(&pulse), PrintResult::SentUnconfirmable);
+    let mut d = driver(&soft, None, 1_000);
+    not_started(d.print(&pulse));
 }

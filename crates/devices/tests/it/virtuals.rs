@@ -325,7 +325,8 @@ fn screens_and_papers_are_waited_for() {
         (virtuals.wait_screen("请刷卡", LONG).unwrap(), virtuals.wait_papers(2, LONG).unwrap())
     });
     display.show(&["测试 TEST".into(), "请刷卡 \"12.34\"".into()]).unwrap();
-    let job = |id| PrintJob { id, escpos: Vec::new(), text: format!("paper {id}\n商户存根") };
+    let job =
+        |id| PrintJob { id, escpos: Vec::new(), text: format!("paper {id}\n商户存根"), drawer: false };
     assert_eq!(printer.print(&job(1)), PrintResult::Confirmed);
     assert_eq!(printer.print(&job(2)), PrintResult::Confirmed);
     let (lines, papers) = waiting.join().unwrap();
@@ -469,7 +470,7 @@ fn every_virtual_device_tests_itself() {
         assert!(card.self_test().is_err(), "{name}");
     }
     let mut p = w.printer(None);
-    for (on, code) in [(true, "cover-open"), (false, "works")] {
+    for (on, code) in [(true, "cover-open"), (false, "confirms-papers")] {
         virtuals.cover_open(on).unwrap();
         assert_eq!(p.self_test().unwrap().code, code);
     }

@@ -9,6 +9,7 @@ use payterm_devices::{DeviceError, Face, Handle, Interrupt, PaperWidth, PrintJob
 use payterm_schema::{
     DeviceState,
     config::DeviceRole,
+    device::Confirm,
     paper::PrintResult,
     selftest::{Finding, Verdict},
 };
@@ -36,9 +37,14 @@ pub enum Order {
     SelfTest,
 }
 pub enum Report {
+    /// The driver has the job.
+    Begun,
     Printed(PrintResult),
-    /// Reason why the printer cannot print; none: it can.
-    Problem(Option<String>),
+    Status {
+        /// Reason why the printer cannot print; none: it can.
+        problem: Option<String>,
+        confirms: Option<Confirm>,
+    },
 }
 
 impl Port for Printer {
@@ -60,6 +66,7 @@ impl Port for Printer {
         loop {
             match orders.recv_timeout(STATUS) {
                 Ok(Order::Print(job)) => {
+                    up.report(Report::Begun);
                     up.report(Report::Printed(printer.print(&job)));
                 }
                 Ok(Order::SelfTest) => up.tested(printer.self_test()?),
@@ -67,7 +74,7 @@ impl Port for Printer {
                 Err(RecvTimeoutError::Timeout) => {
                     up.tell(Told::Waiting(Duration::ZERO));
                     let status = printer.status()?;
-                    if !up.report(Report::Problem(status.problem())) {
+                    if !up.report(Report::Status { problem: status.problem(), confirms: status.confirms }) {
                         return Ok(());
                     }
                     up.tell(Told::Done);
@@ -113,13 +120,21 @@ impl Port for Printer {
                     done.send(result).ok();
                 }
             }
-            Report::Problem(_) if shell.port.is_busy() => {}
-            Report::Problem(Some(problem)) => shell.state(DeviceState::Degraded, &problem),
-            Report::Problem(None) => {
+            Report::Begun => shell.expect_within(shell.command_time(), ctx),
+            Report::Status { .. } if shell.port.is_busy() => {}
+            Report::Status { problem, confirms } => {
+                if confirms.is_some() {
+                    shell.context.change(|d| d.confirms = confirms);
+                }
                 let before = shell.now().map(|d| d.state);
-                shell.state(DeviceState::Idle, "");
-                if before == Some(DeviceState::Degraded) {
-                    ready(shell);
+                match problem {
+                    Some(problem) => shell.state(DeviceState::Degraded, &problem),
+                    None => {
+                        shell.state(DeviceState::Idle, "");
+                        if before == Some(DeviceState::Degraded) {
+                            ready(shell);
+                        }
+                    }
                 }
             }
         }
@@ -150,8 +165,8 @@ impl Handler<Print> for Shell<Printer> {
         let (done, result) = oneshot::channel();
         self.port.printing = Some(done);
         self.state(DeviceState::Busy, "");
-        let time = self.command_time();
-        self.order(Order::Print(m.0), time, ctx);
+        // The driver may still look at the state of its printer; its time begins when it has the job.
+        self.order(Order::Print(m.0), self.command_time() * 2, ctx);
         Box::pin(async move {
             result.await.unwrap_or_else(|_| PrintResult::Unconfirmed("the printer is being restarted".into()))
         })

@@ -65,6 +65,7 @@ impl Registry {
             health: String::new(),
             restarts: 0,
             is_virtual,
+            confirms: None,
         };
         let main = config.role() == config.kind.roles().first().copied();
         let entry = Entry { device, main, width: None };

@@ -1,6 +1,11 @@
 //! Slips, papers of the apps, reports and the drawer, in process.
 use crate::rig::{Rig, SOON, caller, sale};
-use payterm_schema::{Caller, DeviceState, Fault, RequestKey, Status};
+use payterm_devices::soft_printer::SoftPrinter;
+use payterm_schema::{
+    Caller, DeviceKind, DeviceState, Fault, RequestKey, Status,
+    config::{Config, DeviceConfig},
+    device::Confirm,
+};
 use std::time::Duration;
 
 #[test]
@@ -121,10 +126,40 @@ fn a_broken_template_is_shown_and_the_built_in_one_serves() {
     let path = dir.path().to_owned();
     let rig = Rig::new(move |c| c.paper.templates = Some(path));
     let devices = rig.runtime.block_on(rig.t().devices()).unwrap();
-    let printer = devices.iter().find(|d| d.kind == payterm_schema::DeviceKind::Printer).unwrap();
+    let printer = devices.iter().find(|d| d.kind == DeviceKind::Printer).unwrap();
     assert!(
         printer.health.contains("payment.jinja, line 2: undefined value")
             && printer.state == DeviceState::Degraded,
         "{printer:?}"
     );
+}
+
+/// A real printer in place of the virtual one.
+fn prints_at(c: &mut Config, address: &str) {
+    c.devices.retain(|d| d.kind != DeviceKind::Printer);
+    c.devices.push(DeviceConfig {
+        address: Some(address.into()),
+        ..DeviceConfig::new("paper", DeviceKind::Printer, "escpos")
+    });
+    c.paper.retry_ms = 100;
+}
+
+#[test]
+fn a_printer_without_process_ids_prints_each_slip_once() {
+    let soft = SoftPrinter::start().unwrap();
+    soft.plain(true);
+    let address = soft.address();
+    let mut rig = Rig::new(move |c| prints_at(c, &address));
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    let (t, me) = (rig.t(), caller());
+    rig.until("the papers are done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+    assert_eq!(rig.sale("b").status, Status::Approved);
+    rig.until("the papers are done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+    let papers = soft.wait_papers(5, Duration::from_secs(1));
+    assert_eq!(papers.len(), 4, "two copies of each: {papers:?}");
+    assert!(papers.iter().all(|p| p.whole && !p.text.contains("DUPLICATE") && !p.text.contains("重打印")));
+    rig.until("what it answers is told", |r| {
+        let devices = r.runtime.block_on(t.devices()).unwrap();
+        devices.iter().any(|d| d.name == "paper" && d.confirms == Some(Confirm::Status))
+    });
 }

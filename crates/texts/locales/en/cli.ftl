@@ -13,6 +13,7 @@ cli-driver = Driver
 cli-state = State
 cli-restarts = Restarts
 cli-virtual = Virtual
+cli-confirms = Confirms
 cli-health = Health
 cli-usable = Usable
 cli-reversal-code = F39

@@ -13,6 +13,7 @@ cli-driver = 驱动
 cli-state = 状态
 cli-restarts = 重启次数
 cli-virtual = 虚拟
+cli-confirms = 打印确认
 cli-health = 说明
 cli-usable = 可用
 cli-reversal-code = 冲正原因

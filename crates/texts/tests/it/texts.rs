@@ -3,7 +3,7 @@ use crate::common::*;
 use payterm_schema::{
     Batch, Class, Currency, Fault, Kind, Outcome, Phase, Stan, Status,
     config::Language,
-    device::{DeviceKind, DeviceState},
+    device::{Confirm, DeviceKind, DeviceState},
     host::{EntryMode, Wallet},
     offline::{Check, OfflineRule},
     onboarding::{Problem, Product, Stage},
@@ -241,6 +241,7 @@ fn every_word_is_there() {
         all::<ObligationState>(),
         all::<PaperKind>(),
         all::<PaperState>(),
+        all::<Confirm>(),
         all::<Verdict>(),
         all::<Part>(),
         all::<Stage>(),

@@ -7,6 +7,7 @@ use payterm_devices::{
 use payterm_schema::{
     DeviceKind, Instrument, Money, Pan, PinPad,
     config::DeviceConfig,
+    device::Confirm,
     host::EntryMode,
     paper::PrintResult,
     secret::{Pin, PinEntry},
@@ -186,7 +187,7 @@ impl Printer for Paper {
             paper: PaperLevel::Enough,
             cover_open: false,
             error: None,
-            back_channel: true,
+            confirms: Some(Confirm::ProcessId),
         })
     }
     fn print(&mut self, job: &PrintJob) -> PrintResult {
