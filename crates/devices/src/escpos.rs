@@ -10,12 +10,22 @@
 //! What a printer answers is found out once per connection, while nothing of a job has left: the process id,
 //! its status only, or nothing. The best of it is used; a printer that should answer and is mute gets no job,
 //! since one that is switched off behind a serial line takes bytes too.
+//!
+//! A network printer has one connection for all tills, so it is let go when it is idle; what is known of the
+//! printer then stands until it answers again.
 mod link;
 
-use crate::{DeviceError, Face, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, options};
+use crate::{
+    DeviceError, Face, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, options, printer::RESTING,
+};
 use link::{Link, Wire, asks_for, half, process_id};
 use payterm_schema::{
-    DeviceKind, config::DeviceConfig, device::Confirm, fault::with_causes, paper::PrintResult,
+    DeviceKind,
+    config::DeviceConfig,
+    device::Confirm,
+    fault::with_causes,
+    paper::PrintResult,
+    selftest::Finding,
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -54,12 +64,71 @@ struct Options {
     paper_mm: PaperWidth,
     /// Best way in which the printer is asked whether a job is out. Default `process_id`.
     confirm: Option<Confirm>,
+    /// Time after which the idle connection to a network printer is let go. Default 2,000.
+    idle_release_ms: Option<u32>,
+    /// Time after which its state is asked for again meanwhile. Default 60,000.
+    status_every_ms: Option<u32>,
 }
 
 enum Address {
     Tcp(String),
     File(String),
     Tty(String, Option<u32>),
+}
+
+/// Greatest time of a connection that asks a network printer for its state and is closed again.
+const LOOK: Duration = Duration::from_millis(500);
+/// Pause between two tries to get a network printer's connection for a job.
+const TURN: Duration = Duration::from_millis(100);
+/// Looks in a row that got no connection, after which the printer counts as lost: a till that prints has it
+/// for some seconds.
+const REFUSED: u32 = 2;
+
+/// Sharing of a network printer with other tills.
+#[derive(Clone, Copy)]
+struct Share {
+    idle_release: Duration,
+    status_every: Duration,
+}
+
+/// State of a printer as it was heard last.
+struct Known {
+    status: PrinterStatus,
+    /// The printer has answered in this run of the driver.
+    heard: bool,
+    /// Looks since the last answer that got no connection.
+    refused: u32,
+    /// No connection is to be had: that is its trouble.
+    lost: bool,
+    /// Time of the next look.
+    next: Instant,
+}
+impl Known {
+    fn answered(&mut self, status: &PrinterStatus, next: Duration) {
+        *self = Self {
+            status: status.clone(),
+            heard: true,
+            refused: 0,
+            lost: false,
+            next: Instant::now() + next,
+        };
+    }
+    /// No connection was to be had. Once that is no failure: another till may print.
+    fn refused(&mut self, e: &DeviceError, next: Duration) {
+        self.refused += 1;
+        if self.refused >= REFUSED {
+            self.lose(e);
+        }
+        self.next = Instant::now() + if self.heard && !self.lost { next } else { RESTING };
+    }
+    /// Trouble that stands already stays as it is.
+    fn lose(&mut self, e: &DeviceError) {
+        if self.status.problem().is_none() {
+            self.lost = true;
+            self.status.online = false;
+            self.status.error = Some(with_causes(e));
+        }
+    }
 }
 
 /// ESC/POS printer; its connection is made when it is first needed.
@@ -71,7 +140,14 @@ struct EscPos {
     confirm: Confirm,
     /// Greatest time of one command.
     budget: Duration,
+    /// None: the connection is the terminal's own.
+    share: Option<Share>,
     link: Option<Link>,
+    /// Time of the connection's last use for more than a question.
+    used: Instant,
+    /// Way in which it confirms, by the last connection that found it out.
+    found: Option<Confirm>,
+    known: Known,
 }
 
 impl EscPos {
@@ -98,7 +174,7 @@ impl EscPos {
             },
             Some(_) | None => return Err(bad("address", "tcp:HOST:PORT, tty:/PATH or file:/PATH")),
         };
-        let Options { paper_mm: width, confirm } = options(device)?;
+        let Options { paper_mm: width, confirm, idle_release_ms, status_every_ms } = options(device)?;
         let confirm = match (&address, confirm) {
             (Address::File(_), None | Some(Confirm::None)) => Confirm::None,
             (Address::File(_), Some(_)) => {
@@ -106,9 +182,41 @@ impl EscPos {
             }
             (Address::Tcp(_) | Address::Tty(..), confirm) => confirm.unwrap_or(Confirm::ProcessId),
         };
+        let millis = |ms: Option<u32>, default| Duration::from_millis(u64::from(ms.unwrap_or(default)));
+        let share = match address {
+            Address::Tcp(_) => Some(Share {
+                idle_release: millis(idle_release_ms, 2_000),
+                status_every: millis(status_every_ms, 60_000),
+            }),
+            Address::Tty(..) | Address::File(_) => None,
+        };
+        for (field, ms) in
+            [("options.idle_release_ms", idle_release_ms), ("options.status_every_ms", status_every_ms)]
+        {
+            if ms.is_some() && share.is_none() {
+                return Err(bad(field, "for tcp: only"));
+            }
+        }
+        if status_every_ms.is_some_and(|ms| ms < 100) {
+            return Err(bad("options.status_every_ms", "100 or more"));
+        }
         // A tenth is left so that the driver's own answer comes before the engine abandons it.
         let budget = Duration::from_millis(u64::from(device.command_timeout_ms)) * 9 / 10;
-        Ok(Self { name: name.clone(), address, width, confirm, budget, link: None })
+        let now = Instant::now();
+        let known =
+            Known { status: PrinterStatus::works(None), heard: false, refused: 0, lost: false, next: now };
+        Ok(Self {
+            name: name.clone(),
+            address,
+            width,
+            confirm,
+            budget,
+            share,
+            link: None,
+            used: now,
+            found: None,
+            known,
+        })
     }
 }
 
@@ -117,12 +225,50 @@ impl Printer for EscPos {
         self.width
     }
     fn status(&mut self) -> Result<PrinterStatus, DeviceError> {
-        self.fresh_status(Instant::now() + self.budget)
+        let until = Instant::now() + self.budget;
+        let Some(share) = self.share else { return self.fresh_status(until) };
+        if self.used.elapsed() >= share.idle_release
+            && let Some(mut idle) = self.link.take()
+        {
+            // An answer that nobody read would make the closing a reset.
+            idle.drain().ok();
+        }
+        let due = Instant::now() >= self.known.next;
+        if self.link.is_some() || due && !self.known.heard {
+            if let Err(e) = self.fresh_status(until) {
+                self.known.refused(&e, share.status_every);
+            }
+        } else if due {
+            self.look(share);
+        }
+        Ok(self.known.status.clone())
+    }
+    fn rest(&self) -> Duration {
+        let Some(share) = self.share else { return RESTING };
+        let left = match &self.link {
+            Some(_) => share.idle_release.saturating_sub(self.used.elapsed()),
+            None => self.known.next.saturating_duration_since(Instant::now()),
+        };
+        left.min(RESTING)
+    }
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        match self.fresh_status(Instant::now() + self.budget) {
+            Ok(status) => Ok(status.finding()),
+            Err(e) if self.share.is_some() => {
+                let fine = self.known.heard && self.known.status.problem().is_none();
+                let found = match fine {
+                    true => Finding::degraded("printer-unreachable"),
+                    false => Finding::failed("printer-unreachable"),
+                };
+                Ok(found.with("why", with_causes(&e)))
+            }
+            Err(e) => Err(e),
+        }
     }
 
     fn print(&mut self, job: &PrintJob) -> PrintResult {
         let until = Instant::now() + self.budget;
-        let way = match self.fresh_status(until).map(|s| (s.problem(), s.confirms)) {
+        let way = match self.its_turn(until).map(|s| (s.problem(), s.confirms)) {
             Ok((None, way)) => way.unwrap_or(Confirm::None),
             Ok((Some(why), _)) => return PrintResult::NotStarted(why),
             Err(e) => return PrintResult::NotStarted(with_causes(&e)),
@@ -140,7 +286,7 @@ impl Printer for EscPos {
         }
         let confirmed = match way {
             Confirm::None => {
-                self.link = Some(link);
+                self.keep(link);
                 return PrintResult::SentUnconfirmable;
             }
             Confirm::ProcessId => link.confirmed(id, until),
@@ -151,7 +297,7 @@ impl Printer for EscPos {
         };
         match confirmed {
             Ok(()) => {
-                self.link = Some(link);
+                self.keep(link);
                 PrintResult::Confirmed
             }
             Err(e) => {
@@ -167,6 +313,55 @@ impl Printer for EscPos {
 }
 
 impl EscPos {
+    fn keep(&mut self, link: Link) {
+        self.link = Some(link);
+        self.used = Instant::now();
+    }
+
+    /// Asks for the status before a job. Another till may have the printer: its turn is waited for.
+    fn its_turn(&mut self, until: Instant) -> Result<PrinterStatus, DeviceError> {
+        let patience = half(until);
+        loop {
+            match self.fresh_status(until) {
+                Err(e) if self.share.is_some() => {
+                    if self.known.lost || Instant::now() >= patience {
+                        self.known.lose(&e);
+                        return Err(e);
+                    }
+                    std::thread::sleep(TURN);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Asks a network printer that was let go for its state.
+    fn look(&mut self, share: Share) {
+        let until = Instant::now() + LOOK.min(self.budget);
+        match self.connect(until) {
+            Err(e) => self.known.refused(&e, share.status_every),
+            Ok(mut link) => {
+                let status = match self.confirm {
+                    Confirm::None => Ok(PrinterStatus::works(Some(Confirm::None))),
+                    Confirm::ProcessId | Confirm::Status => link.status(until),
+                };
+                match status {
+                    Ok(status) => self.answered(status),
+                    // It waits for another till, or is slow: what was known stands.
+                    Err(_) => {
+                        self.known.refused = 0;
+                        self.known.next = Instant::now() + share.status_every;
+                    }
+                }
+            }
+        }
+    }
+    fn answered(&mut self, mut status: PrinterStatus) {
+        status.confirms = status.confirms.or(self.found);
+        let next = self.share.map_or(RESTING, |s| s.status_every);
+        self.known.answered(&status, next);
+    }
+
     /// Asks for the status over a connection that is known to live: one that broke since it was last used is
     /// made again, once. A printer that takes the connection and says nothing is mute.
     fn fresh_status(&mut self, until: Instant) -> Result<PrinterStatus, DeviceError> {
@@ -177,29 +372,36 @@ impl EscPos {
             }
             link.abandon();
         }
-        let mut link = self.connect(until)?;
+        let mut link = self.connect(half(until))?;
         match self.ask(&mut link, until) {
             Ok(status) => {
-                self.link = Some(link);
+                self.keep(link);
                 Ok(status)
             }
             Err(e) => {
                 link.abandon();
-                if let DeviceError::Silent { .. } = e { Ok(PrinterStatus::mute()) } else { Err(e) }
+                let DeviceError::Silent { .. } = e else { return Err(e) };
+                self.answered(PrinterStatus::mute());
+                Ok(PrinterStatus::mute())
             }
         }
     }
     /// Asks for the status, and once, while nothing stands in the way, how the printer confirms. Late answers
     /// to earlier questions are forgotten first.
-    fn ask(&self, link: &mut Link, until: Instant) -> Result<PrinterStatus, DeviceError> {
+    fn ask(&mut self, link: &mut Link, until: Instant) -> Result<PrinterStatus, DeviceError> {
         link.drain()?;
-        if self.confirm == Confirm::None {
-            return Ok(PrinterStatus::works(Some(Confirm::None)));
+        let mut status = PrinterStatus::works(Some(Confirm::None));
+        if self.confirm != Confirm::None {
+            status = link.status(half(until))?;
         }
-        let mut status = link.status(half(until))?;
-        if status.problem().is_none() {
-            status.confirms = Some(link.find_out(self.confirm, half(until))?);
+        if self.confirm != Confirm::None && status.problem().is_none() {
+            // One that did not know process ids an hour ago is not waited for at each slip.
+            let short = (self.found == Some(Confirm::Status)).then(|| Instant::now() + LOOK);
+            let until = half(until);
+            let way = link.find_out(self.confirm, short.map_or(until, |s| s.min(until)))?;
+            (self.found, status.confirms) = (Some(way), Some(way));
         }
+        self.answered(status.clone());
         Ok(status)
     }
 

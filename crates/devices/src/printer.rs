@@ -5,6 +5,7 @@ use payterm_schema::{
     paper::PrintResult,
     selftest::{Finding, Verdict},
 };
+use std::time::Duration;
 
 /// Paper that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,14 +105,22 @@ impl TryFrom<u8> for PaperWidth {
     }
 }
 
+/// Resting printer is asked for its state this often.
+pub(crate) const RESTING: Duration = Duration::from_secs(3);
+
 /// Printer. Every wait is bounded by `command_timeout_ms` of the device.
 pub trait Printer: Send {
     /// Width for which jobs are laid out. It does not change while the driver is open.
     fn paper_width(&self) -> PaperWidth {
         PaperWidth::default()
     }
-    /// State of the printer now.
+    /// State of the printer now; of one that is not asked at each call, because others use it too, as it was
+    /// last heard.
     fn status(&mut self) -> Result<PrinterStatus, DeviceError>;
+    /// Time after which a printer that rests is to be asked for its state again. Default 3 s.
+    fn rest(&self) -> Duration {
+        RESTING
+    }
     /// Prints, and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier
     /// one is never taken for this one's. Returns within the device's `command_timeout_ms`.
     fn print(&mut self, job: &PrintJob) -> PrintResult;

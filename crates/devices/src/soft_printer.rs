@@ -61,6 +61,8 @@ struct State {
     mute: bool,
     /// Knows no GS ( H.
     plain: bool,
+    /// Refuses connections while it has one.
+    single: bool,
     paper_out: bool,
     near_end: bool,
     cover_open: bool,
@@ -140,6 +142,10 @@ impl SoftPrinter {
     /// Makes it one that answers DLE EOT and knows no GS ( H; or takes it back.
     pub fn plain(&self, plain: bool) {
         self.change(|s| s.plain = plain);
+    }
+    /// Makes it take one connection at a time and refuse others meanwhile.
+    pub fn single(&self, single: bool) {
+        self.change(|s| s.single = single);
     }
     /// Holds confirmations of papers back from now on.
     pub fn hold_confirmations(&self) {
@@ -236,10 +242,13 @@ impl Shared {
                 (listener, line) = (None, None);
                 state.power_off();
             }
+            if state.single && line.is_some() {
+                (listener, state.listening) = (None, false);
+            }
             if !pty && listener.is_none() && port.is_none() {
                 port = hold(address).ok();
             }
-            if state.alive && !state.listening && !pty {
+            if state.alive && !state.listening && !pty && line.is_none() {
                 listener = port.take().and_then(|p: OwnedFd| listen(&p, 8).ok().map(|()| p.into()));
                 state.listening = listener.is_some();
             }

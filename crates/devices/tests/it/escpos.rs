@@ -14,17 +14,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-const LONG: Duration = Duration::from_secs(10);
+pub const LONG: Duration = Duration::from_secs(10);
 
+/// Of a printer that is this till's own: its connection is kept.
 fn config(address: &str, confirm: Option<&str>, ms: u32) -> DeviceConfig {
+    let confirm = confirm.map(|c| ("confirm".to_owned(), c.into()));
+    let keep = address.starts_with("tcp:").then(|| ("idle_release_ms".to_owned(), 600_000.into()));
     DeviceConfig {
         address: Some(address.into()),
         command_timeout_ms: ms,
-        options: confirm.map(|c| ("confirm".to_owned(), c.into())).into_iter().collect(),
+        options: confirm.into_iter().chain(keep).collect(),
         ..DeviceConfig::new("printer", DeviceKind::Printer, "escpos")
     }
 }
-fn try_open(config: &DeviceConfig) -> Result<Box<dyn Printer>, DeviceError> {
+pub fn try_open(config: &DeviceConfig) -> Result<Box<dyn Printer>, DeviceError> {
     let env = Env { bench: VirtualBench::new(), encipher: Arc::new(|_, _, _| Err("no vault".into())) };
     match Drivers::default().open(config, &env)?.pop() {
         Some(Face::Printer(p)) => Ok(p),
@@ -35,7 +38,7 @@ fn driver(printer: &SoftPrinter, confirm: Option<&str>, ms: u32) -> Box<dyn Prin
     try_open(&config(&printer.address(), confirm, ms)).unwrap()
 }
 /// ESC @, a line of GB18030, graphics that look like commands, 200 lines, cut.
-fn job(id: u64) -> PrintJob {
+pub fn job(id: u64) -> PrintJob {
     let mut escpos = vec![0x1b, b'@'];
     escpos.extend([0xc9, 0xcc, 0xbb, 0xa7, 0xb4, 0xe6, 0xb8, 0xf9, b'\n']);
     escpos.extend([0x1d, b'v', b'0', 0, 1, 0, 4, 0, 0x1d, b'V', 0, 0x1b]);
@@ -133,7 +136,7 @@ fn killed_in_the_middle_of_a_job() {
 fn a_connection_that_died_between_jobs_is_made_anew() {
     for confirm in [None, Some("none")] {
         let soft = SoftPrinter::start().unwrap();
-        let mut d = driver(&soft, confirm, 10_000);
+        let mut d = driver(&soft, confirm, 4_000);
         d.print(&job(1));
         soft.wait_papers(1, LONG);
         soft.kill();
@@ -244,6 +247,16 @@ fn config_rules_are_named() {
     ] {
         assert_eq!(try_open(&config(address, confirm, 1_000)).err().unwrap().to_string(), want);
     }
+    for (address, key, ms, want) in [
+        ("tty:/dev/ttyS0", "idle_release_ms", 1, "idle_release_ms: for tcp: only"),
+        ("file:/dev/usb/lp0", "status_every_ms", 100, "status_every_ms: for tcp: only"),
+        ("tcp:h:1", "status_every_ms", 99, "status_every_ms: 100 or more"),
+    ] {
+        let mut wrong = config(address, None, 1);
+        wrong.options.insert(key.into(), ms.into());
+        let said = try_open(&wrong).err().unwrap().to_string();
+        assert_eq!(said, format!("device printer: options.{want}"));
+    }
     let mut wrong = config("tcp:h:1", None, 1);
     wrong.kind = DeviceKind::Scanner;
     assert_eq!(
@@ -277,7 +290,8 @@ fn the_self_test_says_what_stands_in_the_way() {
     assert_eq!(d.self_test().unwrap().code, "not-askable");
     soft.kill();
     let mut d = driver(&soft, None, 1_000);
-    assert!(d.self_test().is_err(), "nobody is there");
+    let found = d.self_test().unwrap();
+    assert_eq!((found.verdict, &*found.code), (Verdict::Failed, "printer-unreachable"), "nobody is there");
 }
 
 /// A printer as there are many: it answers DLE EOT in its turn, after a pause before the first answer of each

@@ -3,5 +3,6 @@
 mod control;
 mod escpos;
 mod options;
+mod shared;
 mod virtuals;
 mod world;

@@ -19,9 +19,6 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// A resting printer is asked for its state this often.
-const STATUS: Duration = Duration::from_secs(3);
-
 #[derive(Message)]
 #[rtype(result = "PrintResult")]
 pub struct Print(pub PrintJob);
@@ -64,7 +61,7 @@ impl Port for Printer {
     }
     fn run(mut printer: Self::Driver, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
         loop {
-            match orders.recv_timeout(STATUS) {
+            match orders.recv_timeout(printer.rest()) {
                 Ok(Order::Print(job)) => {
                     up.report(Report::Begun);
                     up.report(Report::Printed(printer.print(&job)));

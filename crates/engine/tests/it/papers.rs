@@ -163,3 +163,31 @@ fn a_printer_without_process_ids_prints_each_slip_once() {
         devices.iter().any(|d| d.name == "paper" && d.confirms == Some(Confirm::Status))
     });
 }
+
+#[test]
+fn a_printer_is_shared_with_another_till() {
+    let soft = SoftPrinter::start().unwrap();
+    soft.single(true);
+    let address = soft.address();
+    let mut rig = Rig::new(move |c| prints_at(c, &address));
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    assert_eq!(soft.wait_papers(2, SOON).len(), 2);
+    let other = || std::net::TcpStream::connect(soft.address().strip_prefix("tcp:").unwrap());
+    let mut line = None;
+    rig.until("it is let go", |_| {
+        line = other().ok();
+        line.is_some()
+    });
+    // The other till prints while this one looks at the printer and has slips for it.
+    assert_eq!(rig.sale("b").status, Status::Approved);
+    std::thread::sleep(Duration::from_secs(1));
+    let t = rig.t();
+    let devices = rig.runtime.block_on(t.devices()).unwrap();
+    let state = devices.iter().find(|d| d.name == "paper").unwrap().state;
+    assert!(matches!(state, DeviceState::Idle | DeviceState::Busy), "{devices:?}");
+    assert_eq!(soft.papers().len(), 2);
+    drop(line);
+    let papers = soft.wait_papers(4, SOON);
+    assert_eq!(papers.len(), 4, "{papers:?}");
+    assert!(papers.iter().all(|p| p.whole && !p.text.contains("DUPLICATE") && !p.text.contains("重打印")));
+}

@@ -24,6 +24,7 @@ found-cover-open = the cover is open
 found-cutter = the cutter is stuck
 found-printer-error = printer error ({ $why })
 found-printer-mute = takes what is sent and answers nothing
+found-printer-unreachable = takes no connection ({ $why })
 found-printer-offline = offline
 found-pin-keys-missing = no PIN key: { $account }
 found-store-works = works, { $free } MiB free
@@ -56,6 +57,7 @@ remedy-cover-open = Close the cover
 remedy-cutter = Switch it off, take out jammed paper, switch it on
 remedy-printer-error = Switch it off, wait a little, switch it on
 remedy-printer-mute = Is it switched on? For a printer that can never answer, set confirm = "none" in its [device.options]
+remedy-printer-unreachable = Is it switched on, is its cable in? While another till prints on it, there is nothing to do
 remedy-printer-offline = Switch the printer on and press its feed or online key
 remedy-pin-keys-missing = Sign in
 remedy-store-unreadable = Stop taking payments and call support

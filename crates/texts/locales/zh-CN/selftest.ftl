@@ -24,6 +24,7 @@ found-cover-open = 机盖未合
 found-cutter = 切刀故障
 found-printer-error = 打印机故障({ $why })
 found-printer-mute = 只收不答
+found-printer-unreachable = 无法连接({ $why })
 found-printer-offline = 脱机
 found-pin-keys-missing = 无 PIN 密钥:{ $account }
 found-store-works = 正常,剩余 { $free } MiB
@@ -56,6 +57,7 @@ remedy-cover-open = 请合上机盖
 remedy-cutter = 请断电,取出卡纸,再通电
 remedy-printer-error = 请断电,稍候再通电
 remedy-printer-mute = 请检查打印机是否开机。若该打印机不会应答,请在其 [device.options] 中设 confirm = "none"
+remedy-printer-unreachable = 请检查打印机是否开机、网线是否插好;其他收银台正在打印时无需处理
 remedy-printer-offline = 请打开打印机并按联机键
 remedy-pin-keys-missing = 请签到
 remedy-store-unreadable = 请停止收款并致电客服
