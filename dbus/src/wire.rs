@@ -67,7 +67,7 @@ fn sound(json: &Value) -> bool {
 
 /// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
 /// transactions and papers) do not fit one.
-const COUNTS: [&str; 26] = [
+const COUNTS: [&str; 27] = [
     "agree",
     "attempts",
     "basis_points",
@@ -84,6 +84,7 @@ const COUNTS: [&str; 26] = [
     "open_obligations",
     "original_stan",
     "records",
+    "replaced",
     "restarts",
     "revision",
     "stan",

@@ -97,6 +97,29 @@ pub enum DeviceState {
     Failed,
 }
 
+/// Characters that a printer has of its own: its code page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrinterModel {
+    /// Chinese, with the two-byte and four-byte characters of GB18030.
+    #[default]
+    Gb18030,
+    /// Chinese, with the two-byte characters of GBK.
+    Gbk,
+    /// Western European (Windows).
+    Cp1252,
+    /// Western European (DOS), the first page of most printers without Chinese.
+    Cp437,
+    /// No character but ASCII.
+    Ascii,
+}
+impl PrinterModel {
+    /// Tells whether it has Chinese: every character outside ASCII is two columns wide then.
+    pub const fn has_chinese(self) -> bool {
+        matches!(self, Self::Gb18030 | Self::Gbk)
+    }
+}
+
 /// Way in which a printer says that a paper is out, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

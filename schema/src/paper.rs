@@ -68,6 +68,9 @@ pub struct PaperJob {
     pub attempts: u32,
     /// Problem for which it is not printed yet; none: there is none.
     pub problem: Option<String>,
+    /// Characters of its last try that the printer lacks: `?` or a plain letter stands in their place.
+    #[serde(default, skip_serializing_if = "crate::settlement::is_zero")]
+    pub replaced: u32,
     /// App that sees it; absent for an outcome's paper, which its request's app sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
@@ -125,6 +128,9 @@ pub struct PaperStatus {
     /// Problem for which it is not printed yet; none: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Characters that the printer lacks: `?` or a plain letter stands in their place.
+    #[serde(default, skip_serializing_if = "crate::settlement::is_zero")]
+    pub replaced: u32,
 }
 
 /// Copy of a slip.
@@ -156,6 +162,7 @@ impl PaperJob {
             state: PaperState::Waiting,
             attempts,
             problem: None,
+            replaced: 0,
             app: None,
             request: None,
             txn: None,

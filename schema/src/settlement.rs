@@ -272,7 +272,7 @@ pub struct Settlement {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unpaid_more: u32,
 }
-fn is_zero(n: &u32) -> bool {
+pub(crate) fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 

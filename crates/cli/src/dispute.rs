@@ -277,12 +277,16 @@ fn paper(ui: &Ui, record: &PaperRecord) -> String {
             say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))])
         }
         PaperRecord::Started { job } => say("cli-explain-paper-started", &[("job", job)]),
-        PaperRecord::Ended { job, result, hold } => {
+        PaperRecord::Ended { job, result, hold, replaced } => {
             let result = match result {
                 PrintResult::Confirmed => ui.text("cli-explain-print-confirmed"),
                 PrintResult::SentUnconfirmable => ui.text("cli-explain-print-sent"),
                 PrintResult::NotStarted(why) => ui.say("cli-explain-print-not-started", &[("why", why)]),
                 PrintResult::Unconfirmed(why) => ui.say("cli-explain-print-unconfirmed", &[("why", why)]),
+            };
+            let result = match replaced {
+                0 => result,
+                n => ui.say("cli-explain-print-replaced", &[("result", &result), ("n", n)]),
             };
             say(
                 if *hold { "cli-explain-paper-held" } else { "cli-explain-paper-ended" },

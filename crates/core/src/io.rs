@@ -145,6 +145,8 @@ pub enum Input {
     Printed {
         job: u64,
         result: PrintResult,
+        /// Characters that the printer lacks.
+        replaced: u32,
     },
     /// The printer came back: waiting papers are tried at once.
     PrinterReady,

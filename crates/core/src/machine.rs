@@ -143,7 +143,7 @@ impl Machine {
                     self.counter.loaded(cx, tag, found);
                 }
             }
-            Input::Printed { job, result } => self.papers.printed(cx, job, result),
+            Input::Printed { job, result, replaced } => self.papers.printed(cx, job, result, replaced),
             Input::PrinterReady => self.papers.printer_ready(cx),
             Input::Reprint { call, outcome, copy } => self.papers.reprint(cx, call, outcome, copy),
             Input::Print { call, app, request, content } => {

@@ -66,15 +66,15 @@ impl Papers {
         cx.effect(Effect::Print { job: Box::new(job), duplicate });
     }
 
-    pub fn printed(&mut self, cx: &mut Context, job: u64, result: PrintResult) {
+    pub fn printed(&mut self, cx: &mut Context, job: u64, result: PrintResult, replaced: u32) {
         if self.printing != Some(job) {
             return; // Another run's job: it was recovered at boot.
         }
         self.printing = None;
-        self.paper_ended(cx, job, result);
+        self.paper_ended(cx, job, result, replaced);
     }
 
-    fn paper_ended(&mut self, cx: &mut Context, job: u64, result: PrintResult) {
+    fn paper_ended(&mut self, cx: &mut Context, job: u64, result: PrintResult, replaced: u32) {
         let Some(paper) = cx.state.papers.get(&job) else { return };
         let (txn, ended) = (paper.transaction(), paper.clone());
         let done = matches!(result, PrintResult::Confirmed | PrintResult::SentUnconfirmable);
@@ -83,11 +83,13 @@ impl Papers {
             PrintResult::NotStarted(why) | PrintResult::Unconfirmed(why) => Some(why.clone()),
             PrintResult::Confirmed | PrintResult::SentUnconfirmable => None,
         };
-        cx.record(txn, Record::Paper(PaperRecord::Ended { job, result, hold }));
+        cx.record(txn, Record::Paper(PaperRecord::Ended { job, result, hold, replaced }));
         if done {
             self.wait = Millis(i64::from(cx.settings.paper.retry_ms));
             self.not_before = cx.now;
-            cx.tell(Notice::Paper { job: PaperJob { state: PaperState::Done, problem: None, ..ended } });
+            cx.tell(Notice::Paper {
+                job: PaperJob { state: PaperState::Done, problem: None, replaced, ..ended },
+            });
         } else if ended.at_most_once() {
             cx.record(txn, Record::Paper(PaperRecord::Released { job, print: false, by: TERMINAL.into() }));
             cx.tell(Notice::Paper { job: PaperJob { state: PaperState::GivenUp, problem, ..ended } });
@@ -110,12 +112,12 @@ impl Papers {
         let open: Vec<u64> =
             cx.state.papers.values().filter(|p| p.state == PaperState::Printing).map(|p| p.id).collect();
         for job in open {
-            self.paper_ended(cx, job, PrintResult::Unconfirmed("restart".into()));
+            self.paper_ended(cx, job, PrintResult::Unconfirmed("restart".into()), 0);
         }
         // Nobody stands at the drawer any more.
         let stale: Vec<u64> = cx.state.papers.values().filter(|p| p.at_most_once()).map(|p| p.id).collect();
         for job in stale {
-            self.paper_ended(cx, job, PrintResult::NotStarted("restart".into()));
+            self.paper_ended(cx, job, PrintResult::NotStarted("restart".into()), 0);
         }
         self.not_before = cx.now;
     }

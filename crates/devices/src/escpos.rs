@@ -22,7 +22,7 @@ use link::{Link, Wire, asks_for, half, process_id};
 use payterm_schema::{
     DeviceKind,
     config::DeviceConfig,
-    device::Confirm,
+    device::{Confirm, PrinterModel},
     fault::with_causes,
     paper::PrintResult,
     selftest::Finding,
@@ -62,6 +62,8 @@ pub(crate) fn registration() -> Registration {
 struct Options {
     #[serde(default)]
     paper_mm: PaperWidth,
+    #[serde(default)]
+    model: PrinterModel,
     /// Best way in which the printer is asked whether a job is out. Default `process_id`.
     confirm: Option<Confirm>,
     /// Time after which the idle connection to a network printer is let go. Default 2,000.
@@ -136,6 +138,7 @@ struct EscPos {
     name: String,
     address: Address,
     width: PaperWidth,
+    model: PrinterModel,
     /// Best way in which it is asked whether a job is out.
     confirm: Confirm,
     /// Greatest time of one command.
@@ -174,7 +177,7 @@ impl EscPos {
             },
             Some(_) | None => return Err(bad("address", "tcp:HOST:PORT, tty:/PATH or file:/PATH")),
         };
-        let Options { paper_mm: width, confirm, idle_release_ms, status_every_ms } = options(device)?;
+        let Options { paper_mm: width, model, confirm, idle_release_ms, status_every_ms } = options(device)?;
         let confirm = match (&address, confirm) {
             (Address::File(_), None | Some(Confirm::None)) => Confirm::None,
             (Address::File(_), Some(_)) => {
@@ -209,6 +212,7 @@ impl EscPos {
             name: name.clone(),
             address,
             width,
+            model,
             confirm,
             budget,
             share,
@@ -223,6 +227,9 @@ impl EscPos {
 impl Printer for EscPos {
     fn paper_width(&self) -> PaperWidth {
         self.width
+    }
+    fn model(&self) -> PrinterModel {
+        self.model
     }
     fn status(&mut self) -> Result<PrinterStatus, DeviceError> {
         let until = Instant::now() + self.budget;

@@ -1,7 +1,7 @@
 //! Printers: their state, and one paper at a time.
 use crate::DeviceError;
 use payterm_schema::{
-    device::Confirm,
+    device::{Confirm, PrinterModel},
     paper::PrintResult,
     selftest::{Finding, Verdict},
 };
@@ -113,6 +113,10 @@ pub trait Printer: Send {
     /// Width for which jobs are laid out. It does not change while the driver is open.
     fn paper_width(&self) -> PaperWidth {
         PaperWidth::default()
+    }
+    /// Characters that the printer has. They do not change while the driver is open.
+    fn model(&self) -> PrinterModel {
+        PrinterModel::default()
     }
     /// State of the printer now; of one that is not asked at each call, because others use it too, as it was
     /// last heard.

@@ -30,7 +30,7 @@ use payterm_schema::{
     terminal::TerminalInfo,
     time::Millis,
 };
-use payterm_texts::ScreenContext;
+use payterm_texts::{Font, ScreenContext};
 use payterm_vault::{SealingKey, Vault};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -186,7 +186,8 @@ impl Frame<'_> {
         };
         let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
         let papers =
-            Arc::new(Papers::new(config.clone(), self.profiles.clone(), templates, self.spoken.clone()));
+            Papers::new(config.clone(), self.profiles.clone(), templates, self.font(), self.spoken.clone());
+        let papers = Arc::new(papers);
         kept.info.send_replace(Info { up: false, shown: Arc::new(first_info(config, self.test)) });
         let services = Arc::new(Services {
             settings: Arc::new(settings(config, &self.profiles, self.test)),
@@ -241,6 +242,14 @@ impl Frame<'_> {
             tracing::warn!(%fault, "a template is not used: the built-in one serves");
         }
         templates
+    }
+
+    fn font(&self) -> Option<Font> {
+        let font = crate::font::load(self.config.paper.font.as_deref());
+        font.unwrap_or_else(|e| {
+            tracing::warn!("paper.font: {e}: characters that the printer lacks are replaced");
+            None
+        })
     }
 
     fn line(&self, account: &AccountConfig) -> Result<Line, EngineError> {

@@ -18,7 +18,7 @@ pub use desired::DesiredState;
 pub use display::Display;
 pub use pad::{AbortPin, AskPin, PinPad};
 pub use printer::{Print, Printer};
-pub use registry::Registry;
+pub use registry::{Registry, Sheet};
 pub use shell::{Examine, Refresh, Shell, command_time};
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 use actix::Actor;
 use card::CardReader;
 use futures_util::future::{BoxFuture, FutureExt};
-use payterm_devices::{Drivers, Env, PaperWidth};
+use payterm_devices::{Drivers, Env};
 use payterm_schema::{
     Device, DeviceKind, DeviceState, Instrument, Screen,
     config::{DeviceConfig, DeviceRole},
@@ -199,9 +199,9 @@ impl Devices {
             | FaceActor::PinPad(_) => None,
         })
     }
-    /// Width of the paper on which slips come out; none until their printer was opened.
-    pub fn receipt_width(&self, registry: &Registry) -> Option<PaperWidth> {
-        registry.paper_width(self.receipt_printer()?.0)
+    /// Sheet on which slips come out; none until their printer was opened.
+    pub fn receipt_sheet(&self, registry: &Registry) -> Option<Sheet> {
+        registry.sheet(self.receipt_printer()?.0)
     }
 
     /// The screen has changed.

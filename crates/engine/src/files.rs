@@ -1,5 +1,5 @@
 //! Files and directories that a configuration names: what is wrong with them, before anything starts.
-use crate::{hostlink, profiles, templates, tms};
+use crate::{font, hostlink, profiles, templates, tms};
 use payterm_hosts::ProfileError;
 use payterm_schema::{
     Fault,
@@ -33,6 +33,9 @@ pub fn broken(config: &Config) -> Vec<Fault> {
     }
     for fault in templates::load(config.paper.templates.as_deref()).1 {
         wrong("paper.templates".into(), fault.to_string());
+    }
+    if let Err(rule) = font::load(config.paper.font.as_deref()) {
+        wrong("paper.font".into(), rule);
     }
     if let Some(Err(e)) = config.vault.key_file.as_deref().map(SealingKey::from_file) {
         wrong("vault.key_file".into(), with_causes(&e));

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod device;
 mod engine;
 pub mod files;
+mod font;
 mod front_door;
 mod granted;
 pub mod hostlink;

@@ -2,20 +2,20 @@
 //! it was, is the machine's; this actor keeps nothing.
 use crate::{
     clock::NOT_BEFORE,
-    device::{Devices, Print, Registry},
+    device::{Devices, Print, Registry, Sheet},
     language::Spoken,
     mishap::{Mishaps, Part},
     supervise::Life,
 };
-use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
-use payterm_devices::{PaperWidth, PrintJob};
+use actix::{Actor, Context, Handler, Message, WrapFuture};
+use payterm_devices::PrintJob;
 use payterm_hosts::Profile;
 use payterm_schema::{
     AccountId,
     config::Config,
     paper::{PaperJob, PrintResult},
 };
-use payterm_texts::{SlipContext, TemplateFault, Templates, columns_of, slip};
+use payterm_texts::{Font, Letters, SlipContext, TemplateFault, Templates, columns_of, slip};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -29,6 +29,8 @@ pub struct Papers {
     config: Arc<Config>,
     acquirers: BTreeMap<AccountId, Arc<Profile>>,
     templates: Mutex<Arc<Loaded>>,
+    /// The shop's font, for what a printer has no character for.
+    font: Option<Arc<Font>>,
     spoken: Spoken,
 }
 
@@ -40,9 +42,11 @@ impl Papers {
         config: Arc<Config>,
         acquirers: BTreeMap<AccountId, Arc<Profile>>,
         templates: Loaded,
+        font: Option<Font>,
         spoken: Spoken,
     ) -> Self {
-        Self { config, acquirers, templates: Mutex::new(Arc::new(templates)), spoken }
+        let (templates, font) = (Mutex::new(Arc::new(templates)), font.map(Arc::new));
+        Self { config, acquirers, templates, font, spoken }
     }
     /// The next paper is made with these.
     pub fn set_templates(&self, templates: Loaded) {
@@ -85,8 +89,15 @@ pub struct Spooler {
     pub mishaps: Mishaps,
 }
 
+/// End of a job.
+pub struct Spooled {
+    pub result: PrintResult,
+    /// Characters that the printer lacks and that something else stands for.
+    pub replaced: u32,
+}
+
 #[derive(Message)]
-#[rtype(result = "PrintResult")]
+#[rtype(result = "Spooled")]
 pub struct Spool {
     pub job: Box<PaperJob>,
     pub duplicate: bool,
@@ -102,56 +113,58 @@ impl Actor for Spooler {
 
 impl Handler<Spool> for Spooler {
     /// Atomic: the next job waits until this one is answered.
-    type Result = actix::AtomicResponse<Self, PrintResult>;
+    type Result = actix::AtomicResponse<Self, Spooled>;
     fn handle(&mut self, m: Spool, _: &mut Self::Context) -> Self::Result {
         self.mishaps.pass(Part::Spooler);
-        let work: ResponseActFuture<Self, PrintResult> = match self.devices.receipt_printer() {
-            None => Box::pin(
-                async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self),
-            ),
-            Some((_, printer)) => {
-                let (papers, printer) = (self.papers.clone(), printer.clone());
-                let (devices, registry) = (self.devices.clone(), self.registry.clone());
-                let answer = async move {
-                    let Some(width) = opened(&devices, &registry).await else {
-                        return PrintResult::NotStarted("the printer is not open yet".into());
-                    };
-                    let mm = width.mm();
-                    // Milliseconds of computing (templates, QR code): not on the thread that tells the
-                    // outcome.
-                    let rendered = tokio::task::spawn_blocking(move || {
-                        let paper = papers.paper(&m.job, m.duplicate);
-                        PrintJob {
-                            id: m.job.id,
-                            escpos: paper.to_escpos(mm),
-                            text: paper.to_text(columns_of(mm)),
-                            drawer: m.job.at_most_once(),
-                        }
-                    });
-                    let Ok(job) = rendered.await else {
-                        return PrintResult::NotStarted("the paper could not be rendered".into());
-                    };
-                    let here = printer.addr().is_some();
-                    match printer.ask(Print(job)).await {
-                        Ok(result) => result,
-                        // Nobody was there to take it, or it died with the job in its hands.
-                        Err(gone) if here => PrintResult::Unconfirmed(gone.to_string()),
-                        Err(gone) => PrintResult::NotStarted(gone.to_string()),
-                    }
-                };
-                Box::pin(answer.into_actor(self))
-            }
+        let (devices, registry, papers) = (self.devices.clone(), self.registry.clone(), self.papers.clone());
+        let work = async move {
+            printed(&devices, &registry, papers, m)
+                .await
+                .unwrap_or_else(|why| Spooled { result: PrintResult::NotStarted(why.into()), replaced: 0 })
         };
-        actix::AtomicResponse::new(work)
+        actix::AtomicResponse::new(Box::pin(work.into_actor(self)))
     }
 }
 
-/// Width of the slips' paper once their printer is open: at another width a slip would come out wrong. A
-/// printer that takes longer says itself when it is there.
-async fn opened(devices: &Devices, registry: &Registry) -> Option<PaperWidth> {
+/// Lays a paper out and prints it; an error says why nothing of it has begun.
+async fn printed(
+    devices: &Devices,
+    registry: &Registry,
+    papers: Arc<Papers>,
+    m: Spool,
+) -> Result<Spooled, &'static str> {
+    let (_, printer) = devices.receipt_printer().ok_or("no printer is configured")?;
+    let sheet = opened(devices, registry).await.ok_or("the printer is not open yet")?;
+    // Milliseconds of computing (templates, QR code): not on the thread that tells the outcome.
+    let rendered = tokio::task::spawn_blocking(move || {
+        let paper = papers.paper(&m.job, m.duplicate);
+        let mm = sheet.width.mm();
+        let escpos = paper.to_escpos(mm, &Letters { model: sheet.model, font: papers.font.clone() });
+        let job = PrintJob {
+            id: m.job.id,
+            escpos: escpos.bytes,
+            text: paper.to_text(columns_of(mm)),
+            drawer: m.job.at_most_once(),
+        };
+        (job, escpos.replaced)
+    });
+    let (job, replaced) = rendered.await.map_err(|_| "the paper could not be rendered")?;
+    let here = printer.addr().is_some();
+    let result = match printer.ask(Print(job)).await {
+        Ok(result) => result,
+        // Nobody was there to take it, or it died with the job in its hands.
+        Err(gone) if here => PrintResult::Unconfirmed(gone.to_string()),
+        Err(gone) => PrintResult::NotStarted(gone.to_string()),
+    };
+    Ok(Spooled { result, replaced })
+}
+
+/// Sheet of the slips once their printer is open: on another one a slip would come out wrong. A printer that
+/// takes longer says itself when it is there.
+async fn opened(devices: &Devices, registry: &Registry) -> Option<Sheet> {
     for _ in 0..OPENING_LOOKS {
-        if let Some(width) = devices.receipt_width(registry) {
-            return Some(width);
+        if let Some(sheet) = devices.receipt_sheet(registry) {
+            return Some(sheet);
         }
         tokio::time::sleep(OPENING_EVERY).await;
     }

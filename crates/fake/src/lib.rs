@@ -233,7 +233,13 @@ impl Terminal for Fake {
         now(Ok(9))
     }
     fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, _: bool) -> Reply<'a, PaperStatus> {
-        now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
+        now(Ok(PaperStatus {
+            id: key.id.clone(),
+            job: 9,
+            state: PaperState::Done,
+            problem: None,
+            replaced: 0,
+        }))
     }
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
         now(Ok(sample::report(scope)))

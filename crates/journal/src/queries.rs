@@ -23,6 +23,8 @@ pub struct FoundPaper {
     pub hash: String,
     /// State in which the paper ended; none while it is open.
     pub ended: Option<PaperState>,
+    /// Characters that the printer lacked.
+    pub replaced: u32,
 }
 
 /// Greatest page of the history.
@@ -40,12 +42,16 @@ impl Store {
         let key = key.clone();
         self.ask(move |db| {
             let row = |r: &Row<'_>| {
-                let ended = match r.get::<_, String>(2)?.as_str() {
+                let state: String = r.get(2)?;
+                // With the number of characters that were replaced, where there were any: `done 3`.
+                let (state, replaced) = state.split_once(' ').unwrap_or((&state, "0"));
+                let ended = match state {
                     "done" => Some(PaperState::Done),
                     "given_up" => Some(PaperState::GivenUp),
                     _ => None,
                 };
-                Ok(FoundPaper { job: r.get(0)?, hash: r.get(1)?, ended })
+                let replaced = replaced.parse().unwrap_or_default();
+                Ok(FoundPaper { job: r.get(0)?, hash: r.get(1)?, ended, replaced })
             };
             db.prepare_cached("SELECT job, hash, state FROM paper WHERE app = ?1 AND id = ?2")
                 .and_then(|mut s| s.query_row(params![key.app, key.id], row).optional())

@@ -421,8 +421,14 @@ fn paper(db: &Connection, record: &PaperRecord) -> Result<(), StoreError> {
     match record {
         PaperRecord::Queued { job } => queue_paper(db, job),
         PaperRecord::Ended {
-            job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, ..
-        } => end_paper(db, *job, "done"),
+            job,
+            result: PrintResult::Confirmed | PrintResult::SentUnconfirmable,
+            replaced,
+            ..
+        } => match replaced {
+            0 => end_paper(db, *job, "done"),
+            n => end_paper(db, *job, &format!("done {n}")),
+        },
         PaperRecord::Released { job, print: false, .. } => end_paper(db, *job, "given_up"),
         PaperRecord::Started { .. } | PaperRecord::Ended { .. } | PaperRecord::Released { .. } => Ok(()),
     }

@@ -2,27 +2,52 @@
 //!
 //! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character
 //! mode, `ESC a` justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k`
-//! two-dimensional code (cn 49: QR), `GS k` bar code, `GS v 0` raster image, `GS V` cut. Texts are GB18030:
-//! its second bytes are 30 or more, so a text never holds a byte below 20.
-use crate::{Align, Barcode, Paper, Size, columns_of, paper::Printed};
+//! two-dimensional code (cn 49: QR), `GS k` bar code, `GS v 0` raster image, `GS V` cut, `ESC t` code page.
+//! Texts are in the code page of the printer's model; the second bytes of GB18030 and GBK are 30 or more, so a
+//! text never holds a byte below 20.
+use crate::{Align, Barcode, Image, Letters, Paper, Size, columns_of, paper::Printed};
+use payterm_schema::device::PrinterModel;
 
 const ESC: u8 = 0x1b;
 const GS: u8 = 0x1d;
 const FS: u8 = 0x1c;
 const LF: u8 = 0x0a;
 
+/// A paper as a printer takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escpos {
+    pub bytes: Vec<u8>,
+    /// Characters that the printer lacks and that something else stands for.
+    pub replaced: u32,
+}
+
 impl Paper {
-    /// The bytes of one job for a printer with a GB18030 font; `paper_mm` is 58 or 80. Process ids (`GS ( H`)
-    /// are the driver's.
-    pub fn to_escpos(&self, paper_mm: u8) -> Vec<u8> {
-        let mut out = vec![ESC, b'@', FS, b'&'];
+    /// The bytes of one job for a printer with these characters; `paper_mm` is 58 or 80. Process ids
+    /// (`GS ( H`) are the driver's.
+    pub fn to_escpos(&self, paper_mm: u8, letters: &Letters) -> Escpos {
+        let mut out = vec![ESC, b'@'];
+        match letters.model {
+            PrinterModel::Gb18030 | PrinterModel::Gbk => out.extend_from_slice(&[FS, b'&']),
+            PrinterModel::Cp1252 => out.extend_from_slice(&[ESC, b't', 16]),
+            PrinterModel::Cp437 => out.extend_from_slice(&[ESC, b't', 0]),
+            PrinterModel::Ascii => {}
+        }
         let mut now = (Align::Left, Size::Normal, false);
-        for line in self.layout(columns_of(paper_mm)) {
+        let (lines, replaced) = self.layout(columns_of(paper_mm), letters);
+        for line in lines {
             match line {
                 Printed::Text { text, align, size, bold } => {
-                    style(&mut out, &mut now, (align, size, bold));
-                    out.extend_from_slice(&encoding_rs::GB18030.encode(&text).0);
-                    out.push(LF);
+                    match letters.dots(&text, size.factor() as u16, bold) {
+                        Some(image) => {
+                            style(&mut out, &mut now, (align, Size::Normal, false));
+                            raster(&mut out, &image);
+                        }
+                        None => {
+                            style(&mut out, &mut now, (align, size, bold));
+                            out.extend(text.chars().filter_map(|c| letters.bytes(c)).flatten());
+                            out.push(LF);
+                        }
+                    }
                 }
                 Printed::Qr(content) => {
                     style(&mut out, &mut now, (Align::Center, Size::Normal, false));
@@ -34,10 +59,7 @@ impl Paper {
                 }
                 Printed::Image(image) => {
                     style(&mut out, &mut now, (Align::Center, Size::Normal, false));
-                    let [xl, xh] = image.width.div_ceil(8).to_le_bytes();
-                    let [yl, yh] = image.height.to_le_bytes();
-                    out.extend_from_slice(&[GS, b'v', b'0', 0, xl, xh, yl, yh]);
-                    out.extend_from_slice(&image.rows);
+                    raster(&mut out, &image);
                 }
                 Printed::Feed(n) => out.extend_from_slice(&[ESC, b'd', n]),
                 // Function B: feed to the cutter, then a partial cut.
@@ -46,8 +68,15 @@ impl Paper {
                 Printed::Drawer(_) => out.extend_from_slice(&[ESC, b'p', 0, 25, 250]),
             }
         }
-        out
+        Escpos { bytes: out, replaced }
     }
+}
+
+fn raster(out: &mut Vec<u8>, image: &Image) {
+    let [xl, xh] = image.width.div_ceil(8).to_le_bytes();
+    let [yl, yh] = image.height.to_le_bytes();
+    out.extend_from_slice(&[GS, b'v', b'0', 0, xl, xh, yl, yh]);
+    out.extend_from_slice(&image.rows);
 }
 
 type Style = (Align, Size, bool);

@@ -1,6 +1,8 @@
 //! A paper as abstract lines, and as text. How lines fit a width is decided here once, for text and printer
 //! alike.
+use crate::Letters;
 use qrcode::{Color, EcLevel, QrCode};
+use std::cell::Cell as Count;
 
 /// Place of a text on its line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub enum Size {
     Double,
 }
 impl Size {
-    const fn factor(self) -> usize {
+    pub(crate) const fn factor(self) -> usize {
         match self {
             Size::Normal => 1,
             Size::Double => 2,
@@ -114,8 +116,8 @@ pub const fn dots_of(paper_mm: u8) -> usize {
 /// of 58 mm.
 pub const QR_MAX: usize = 256;
 
-/// A paper, independent of its width and printer. Rendering cleans every text ([`printable`]), so a paper
-/// built from hostile texts is safe too.
+/// A paper, independent of its width and printer. Rendering cleans every text ([`Letters::printable`]), so a
+/// paper built from hostile texts is safe too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paper {
     pub lines: Vec<Line>,
@@ -149,13 +151,13 @@ fn shares(cells: &[Cell], columns: usize) -> Vec<usize> {
     widths
 }
 
-fn columns_text(cells: &[Cell], columns: usize) -> Vec<String> {
+fn columns_text(cells: &[Cell], columns: usize, letters: &Letters, replaced: &Count<u32>) -> Vec<String> {
     let widths = shares(cells, columns);
-    let wrapped: Vec<Vec<String>> =
-        cells.iter().zip(&widths).map(|(c, w)| wrap(&printable(&c.text), *w, paper_width)).collect();
+    let wrap_in = |text: &str, w| wrap(&letters.printable(text, replaced), w, |c| letters.width(c));
+    let wrapped: Vec<Vec<String>> = cells.iter().zip(&widths).map(|(c, w)| wrap_in(&c.text, *w)).collect();
     let rows = wrapped.iter().map(Vec::len).max().unwrap_or(0);
     let pad = |text: &str, align: Align, width: usize| {
-        let free = width.saturating_sub(width_of(text));
+        let free = width.saturating_sub(letters.width_of(text));
         let before = match align {
             Align::Left => 0,
             Align::Center => free / 2,
@@ -171,14 +173,18 @@ fn columns_text(cells: &[Cell], columns: usize) -> Vec<String> {
 }
 
 impl Paper {
-    /// Lines of at most `columns` columns, all texts printable.
-    pub(crate) fn layout(&self, columns: usize) -> Vec<Printed> {
+    /// Lines of at most `columns` columns, all texts printable with these characters; and how many were
+    /// replaced.
+    pub(crate) fn layout(&self, columns: usize, letters: &Letters) -> (Vec<Printed>, u32) {
+        let replaced = Count::new(0);
+        let printable = |text: &str| letters.printable(text, &replaced);
+        let wrap = |text: &str, columns| wrap(text, columns, |c| letters.width(c));
         let plain = |text: String, align, bold| Printed::Text { text, align, size: Size::Normal, bold };
         let mut out = Vec::new();
         for line in &self.lines {
             match line {
                 Line::Text { text, align, size, bold } => {
-                    let wrapped = wrap(&printable(text), columns / size.factor(), paper_width);
+                    let wrapped = wrap(&printable(text), columns / size.factor());
                     out.extend(wrapped.into_iter().map(|text| Printed::Text {
                         text,
                         align: *align,
@@ -188,28 +194,24 @@ impl Paper {
                 }
                 Line::Row { left, right, bold } => {
                     let (left, right) = (printable(left), printable(right));
-                    match columns.checked_sub(width_of(&left) + width_of(&right) + 1) {
+                    match columns.checked_sub(letters.width_of(&left) + letters.width_of(&right) + 1) {
                         Some(gap) => out.push(plain(
                             format!("{left}{}{right}", " ".repeat(gap + 1)),
                             Align::Left,
                             *bold,
                         )),
                         None => {
-                            out.extend(
-                                wrap(&left, columns, paper_width)
-                                    .into_iter()
-                                    .map(|l| plain(l, Align::Left, *bold)),
-                            );
-                            out.extend(
-                                wrap(&right, columns, paper_width)
-                                    .into_iter()
-                                    .map(|l| plain(l, Align::Right, *bold)),
-                            );
+                            let lines = |text: &str, align| {
+                                wrap(text, columns).into_iter().map(move |l| plain(l, align, *bold))
+                            };
+                            out.extend(lines(&left, Align::Left));
+                            out.extend(lines(&right, Align::Right));
                         }
                     }
                 }
                 Line::Columns { cells, bold } => {
-                    out.extend(columns_text(cells, columns).into_iter().map(|l| plain(l, Align::Left, *bold)))
+                    let texts = columns_text(cells, columns, letters, &replaced);
+                    out.extend(texts.into_iter().map(|l| plain(l, Align::Left, *bold)))
                 }
                 // What a scanner could not read whole is left out, as with a QR code.
                 Line::Barcode(code) => {
@@ -233,7 +235,7 @@ impl Paper {
                 Line::Drawer(text) => out.push(Printed::Drawer(text.clone())),
             }
         }
-        out
+        (out, replaced.get())
     }
 
     /// The paper as plain text, `columns` wide (16 to 96); a non-ASCII character takes two columns, as on the
@@ -241,10 +243,11 @@ impl Paper {
     pub fn to_text(&self, columns: usize) -> String {
         let columns = columns.clamp(16, 96);
         let mut out = String::new();
-        for line in self.layout(columns) {
+        let letters = Letters::default();
+        for line in self.layout(columns, &letters).0 {
             match line {
                 Printed::Text { text, align, size, .. } => {
-                    let free = columns.saturating_sub(width_of(&text));
+                    let free = columns.saturating_sub(letters.width_of(&text));
                     let (pad, text) = match (align, size) {
                         (Align::Left, _) => (0, text),
                         (Align::Center, _) => (free / 2, text),
@@ -276,7 +279,7 @@ fn qr_text(content: &str, columns: usize) -> String {
     let Ok(code) = QrCode::with_error_correction_level(content, EcLevel::L) else { return String::new() };
     let n = code.width();
     if n + 2 > columns {
-        return wrap(&format!("[QR] {content}"), columns, paper_width).join("\n") + "\n";
+        return wrap(&format!("[QR] {content}"), columns, |_| 1).join("\n") + "\n";
     }
     let dark = |x: usize, y: usize| y < n && code[(x, y)] == Color::Dark;
     let mut out = String::new();
@@ -293,28 +296,6 @@ fn qr_text(content: &str, columns: usize) -> String {
         out.push('\n');
     }
     out
-}
-
-/// Columns on paper: the printer gives one cell to ASCII and two to every GB18030 character of two or four
-/// bytes.
-pub(crate) fn paper_width(c: char) -> usize {
-    if c.is_ascii() { 1 } else { 2 }
-}
-fn width_of(text: &str) -> usize {
-    text.chars().map(paper_width).sum()
-}
-
-/// A text that a GB18030 printer can print: [`crate::clean`], and `?` in place of what has no glyph in such a
-/// font (emoji, private use, noncharacters).
-pub(crate) fn printable(text: &str) -> String {
-    let glyph = |c: char| {
-        let mut buffer = [0; 4];
-        let (bytes, ..) = encoding_rs::GB18030.encode(c.encode_utf8(&mut buffer));
-        // Private use has no agreed glyph; U+E5E5, the one character that GB18030 does not map, is in there.
-        let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..);
-        !private && (bytes.len() <= 2 || c.is_alphanumeric())
-    };
-    crate::clean(text).chars().map(|c| if glyph(c) { c } else { '?' }).collect()
 }
 
 /// Punctuation of GB/T 15834 that does not stand at the beginning of a line, full width or, after a wide
@@ -339,7 +320,7 @@ fn closes(c: char, after: char) -> bool {
 
 /// Breaks `text` into lines of at most `columns` columns: at spaces, else between or beside wide characters,
 /// else anywhere.
-pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize, width: impl Fn(char) -> usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut line, mut used) = (String::new(), 0);
     for c in text.trim_end().chars() {
@@ -365,7 +346,7 @@ pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<
                 .filter(|_| c.is_ascii() && line.chars().next_back().is_some_and(|l| l.is_ascii()));
             let rest = cut.map(|at| line.split_off(at + 1)).unwrap_or_default();
             lines.push(std::mem::replace(&mut line, rest).trim_end().to_owned());
-            used = line.chars().map(width).sum();
+            used = line.chars().map(&width).sum();
         }
         line.push(c);
         used += w;
@@ -377,6 +358,10 @@ pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn paper_width(c: char) -> usize {
+        Letters::default().width(c)
+    }
 
     #[test]
     fn closing_punctuation_does_not_begin_a_line() {

@@ -8,6 +8,7 @@ use payterm_schema::{
 };
 use std::sync::OnceLock;
 use unic_langid::langid;
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_width::UnicodeWidthChar;
 
 type Bundle = FluentBundle<FluentResource>;
@@ -148,13 +149,19 @@ fn bundle(language: Language) -> &'static Bundle {
     })
 }
 
-/// Text as one visible line: control characters become spaces; characters without width (joiners, direction
-/// overrides, which can make an amount read differently) are left out.
+/// Text as one visible line: composed (NFC); control characters and spaces of all kinds become spaces;
+/// characters without width (joiners, direction overrides, which can make an amount read differently) are left
+/// out. A mark that composes with nothing is shown as U+FFFD: without it another word would stand there.
 pub fn clean(text: &str) -> String {
-    text.chars()
+    text.nfc()
         .filter_map(|c| match c {
             '\u{2028}' | '\u{2029}' => Some(' '),
+            // No-break and thin ones.
+            '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' => Some(' '),
             c if c.is_control() => Some(' '),
+            // Variants of the same character.
+            '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => None,
+            c if is_combining_mark(c) && c.width() == Some(0) => Some(char::REPLACEMENT_CHARACTER),
             c => c.width().is_some_and(|w| w > 0).then_some(c),
         })
         .collect()

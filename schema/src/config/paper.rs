@@ -27,6 +27,9 @@ pub struct PaperConfig {
     pub invoice_qr: String,
     /// Directory of the shop's own templates (docs/templates.md). Default none: the built-in ones.
     pub templates: Option<PathBuf>,
+    /// Font of the shop, TrueType or OpenType, in which characters that the printer lacks are drawn
+    /// (docs/vendors.md). Default none: they are replaced and counted.
+    pub font: Option<PathBuf>,
 }
 /// Treatment of a slip that the printer did not confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +51,7 @@ impl Default for PaperConfig {
             qr: "payterm:{mid}:{tid}:{batch}:{stan}:{rrn}".into(),
             invoice_qr: String::new(),
             templates: None,
+            font: None,
         }
     }
 }

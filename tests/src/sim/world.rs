@@ -370,7 +370,7 @@ impl World {
                 );
                 self.input(Input::Vault { tag, answer });
             }
-            Event::Printed { job, result } => self.input(Input::Printed { job, result }),
+            Event::Printed { job, result } => self.input(Input::Printed { job, result, replaced: 0 }),
             Event::Next => self.next_order(),
             Event::Calm => self.calm(),
         }

@@ -24,7 +24,12 @@ impl State {
                     p.attempts += 1;
                 }
             }
-            PaperRecord::Ended { job, result, hold } => self.paper_ended(*job, result, *hold),
+            PaperRecord::Ended { job, result, hold, replaced } => {
+                if let Some(p) = self.papers.get_mut(job) {
+                    p.replaced = *replaced;
+                }
+                self.paper_ended(*job, result, *hold);
+            }
             PaperRecord::Released { job, print, .. } => {
                 if !print {
                     self.papers.remove(job);

@@ -1,11 +1,11 @@
 //! Printers: one job at a time; while there is none, their state is asked for.
 use super::{
-    DeviceEvent,
+    DeviceEvent, Sheet,
     shell::{Port, Shell, Told, Up},
 };
 use crate::sparing::Sparing;
 use actix::{Context, Handler, Message, ResponseFuture};
-use payterm_devices::{DeviceError, Face, Handle, Interrupt, PaperWidth, PrintJob};
+use payterm_devices::{DeviceError, Face, Handle, Interrupt, PrintJob};
 use payterm_schema::{
     DeviceState,
     config::DeviceRole,
@@ -48,7 +48,7 @@ impl Port for Printer {
     type Driver = Box<dyn payterm_devices::Printer>;
     type Order = Order;
     type Report = Report;
-    type Opened = PaperWidth;
+    type Opened = Sheet;
 
     fn driver(face: Face) -> Option<Self::Driver> {
         match face.handle() {
@@ -56,8 +56,8 @@ impl Port for Printer {
             Handle::Source(_) | Handle::Card(_) | Handle::PinPad(_) | Handle::Display(_) => None,
         }
     }
-    fn open(driver: &Self::Driver) -> (Option<Interrupt>, PaperWidth) {
-        (None, driver.paper_width())
+    fn open(driver: &Self::Driver) -> (Option<Interrupt>, Sheet) {
+        (None, Sheet { width: driver.paper_width(), model: driver.model() })
     }
     fn run(mut printer: Self::Driver, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
         loop {
@@ -86,8 +86,8 @@ impl Port for Printer {
     fn is_busy(&self) -> bool {
         self.printing.is_some()
     }
-    fn opened(shell: &mut Shell<Self>, width: PaperWidth, _: &mut Context<Shell<Self>>) {
-        shell.context.around.registry.set_paper_width(&shell.context.config.name, width);
+    fn opened(shell: &mut Shell<Self>, sheet: Sheet, _: &mut Context<Shell<Self>>) {
+        shell.context.around.registry.set_sheet(&shell.context.config.name, sheet);
         ready(shell);
     }
     fn left(&mut self, why: &str) {

@@ -1,17 +1,24 @@
 //! The devices as they are now, for everybody who asks.
 use payterm_devices::PaperWidth;
-use payterm_schema::{Device, DeviceKind, DeviceState, config::DeviceConfig};
+use payterm_schema::{Device, DeviceKind, DeviceState, config::DeviceConfig, device::PrinterModel};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// What a paper is laid out for: its width, and the characters of its printer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sheet {
+    pub width: PaperWidth,
+    pub model: PrinterModel,
+}
+
 struct Entry {
     device: Device,
     /// The device is the one of its kind that customers and slips use.
     main: bool,
-    /// Width of a printer's paper, from its first opening on.
-    width: Option<PaperWidth>,
+    /// Width of a printer's paper and its characters, from its first opening on.
+    sheet: Option<Sheet>,
 }
 
 /// The devices as they are now.
@@ -40,13 +47,13 @@ impl Registry {
     fn any(&self, is: impl Fn(&Device) -> bool) -> bool {
         self.lock().values().any(|e| e.main && is(&e.device))
     }
-    /// Width of a printer's paper; none until it was opened.
-    pub(super) fn paper_width(&self, name: &str) -> Option<PaperWidth> {
-        self.lock().get(name)?.width
+    /// Sheet of a printer; none until it was opened.
+    pub(super) fn sheet(&self, name: &str) -> Option<Sheet> {
+        self.lock().get(name)?.sheet
     }
-    pub(super) fn set_paper_width(&self, name: &str, width: PaperWidth) {
+    pub(super) fn set_sheet(&self, name: &str, sheet: Sheet) {
         if let Some(entry) = self.lock().get_mut(name) {
-            entry.width = Some(width);
+            entry.sheet = Some(sheet);
         }
     }
     pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut Device)) -> Option<Device> {
@@ -68,7 +75,7 @@ impl Registry {
             confirms: None,
         };
         let main = config.role() == config.kind.roles().first().copied();
-        let entry = Entry { device, main, width: None };
+        let entry = Entry { device, main, sheet: None };
         self.lock().insert(config.name.clone(), entry);
     }
 }

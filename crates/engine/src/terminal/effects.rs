@@ -4,7 +4,7 @@ use super::{Services, TerminalActor};
 use crate::{
     device::AskPin,
     hostlink::{ForgetKeys, Transmit},
-    spooler::Spool,
+    spooler::{Spool, Spooled},
     supervise::PATIENCE,
 };
 use actix::Context;
@@ -151,12 +151,12 @@ impl TerminalActor {
                     services.store.by_txn(o.txn).await.ok().flatten().and_then(|found| found.outcome.journal);
             }
             let result = match services.spooler.ask(Spool { job, duplicate }).await {
-                Ok(result) => result,
+                Ok(Spooled { result, replaced }) => return Input::Printed { job: id, result, replaced },
                 // It died with the job: whether a byte left is not known.
                 Err(gone) if here => PrintResult::Unconfirmed(format!("spooler: {gone}")),
                 Err(gone) => PrintResult::NotStarted(format!("spooler: {gone}")),
             };
-            Input::Printed { job: id, result }
+            Input::Printed { job: id, result, replaced: 0 }
         });
     }
 }

@@ -21,7 +21,7 @@ impl TerminalService {
         if let Printable::Page(page) = &paper {
             payterm_texts::check_images(
                 page,
-                self.devices.receipt_width(&self.registry).unwrap_or_default().mm(),
+                self.devices.receipt_sheet(&self.registry).unwrap_or_default().width.mm(),
             )?;
         }
         let hash = paper.content_hash();
@@ -50,20 +50,23 @@ impl TerminalService {
             let found = found.ok_or_else(|| Fault::not_found("paper", &key.id))?;
             let job = found.job;
             let open = if found.ended.is_none() {
-                self.look(move |m| m.state().papers.get(&job).map(|p| (p.state, p.problem.clone()))).await?
+                self.look(move |m| {
+                    m.state().papers.get(&job).map(|p| (p.state, p.problem.clone(), p.replaced))
+                })
+                .await?
             } else {
                 None
             };
-            let (state, problem) = match (found.ended, open) {
-                (Some(ended), _) => (Some(ended), None),
-                (None, Some((state, problem))) => (Some(state), problem),
+            let (state, problem, replaced) = match (found.ended, open) {
+                (Some(ended), _) => (Some(ended), None, found.replaced),
+                (None, Some((state, problem, replaced))) => (Some(state), problem, replaced),
                 // It ended between the two looks.
-                (None, None) => (None, None),
+                (None, None) => (None, None, 0),
             };
             if let Some(state) = state {
                 let over = matches!(state, PaperState::Done | PaperState::Held | PaperState::GivenUp);
                 if over || !wait {
-                    return Ok(PaperStatus { id: key.id.clone(), job: found.job, state, problem });
+                    return Ok(PaperStatus { id: key.id.clone(), job: found.job, state, problem, replaced });
                 }
             }
             let heard = async {

@@ -3,8 +3,10 @@ use crate::rig::{Rig, SOON, caller, sale};
 use payterm_devices::soft_printer::SoftPrinter;
 use payterm_schema::{
     Caller, DeviceKind, DeviceState, Fault, RequestKey, Status,
-    config::{Config, DeviceConfig},
+    config::{Config, DeviceConfig, Language},
     device::Confirm,
+    page::Printable,
+    paper::{PaperState, PaperStatus},
 };
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ fn a_printer_out_of_paper_holds_up_nothing() {
 
 #[test]
 fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
-    use payterm_schema::{page::Printable, paper::PaperState, totals::Scope};
+    use payterm_schema::totals::Scope;
     let mut rig = Rig::new(|_| {});
     let page = |text: &str| {
         Printable::parse(&format!(r#"{{"page":{{"lines":[{{"type":"text","text":"{text}"}}]}}}}"#)).unwrap()
@@ -67,10 +69,7 @@ fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
 
 #[test]
 fn a_drawer_opens_once_an_id_and_now_or_never() {
-    use payterm_schema::{
-        page::{Drawer, Printable},
-        paper::PaperState,
-    };
+    use payterm_schema::page::Drawer;
     let mut rig = Rig::new(|_| {});
     let print = |rig: &Rig, id: &str, what| rig.runtime.block_on(rig.t().print(&caller(), id.into(), what));
     let open = |rig: &Rig, id: &str| print(rig, id, Printable::Drawer(Drawer {}));
@@ -190,4 +189,30 @@ fn a_printer_is_shared_with_another_till() {
     let papers = soft.wait_papers(4, SOON);
     assert_eq!(papers.len(), 4, "{papers:?}");
     assert!(papers.iter().all(|p| p.whole && !p.text.contains("DUPLICATE") && !p.text.contains("重打印")));
+}
+
+#[test]
+fn characters_that_the_printer_lacks_are_counted() {
+    let soft = SoftPrinter::start().unwrap();
+    let address = soft.address();
+    let mut rig = Rig::new(move |c| {
+        prints_at(c, &address);
+        c.terminal.language = Language::En;
+        c.devices.last_mut().unwrap().options.insert("model".into(), "cp437".into());
+    });
+    let page = |text: &str| {
+        let line = format!(r#"{{"page":{{"lines":[{{"type":"text","text":"{text}"}}]}}}}"#);
+        Printable::parse(&line).unwrap()
+    };
+    for (id, text, replaced) in [("p1", "面 caf\u{e9} 中", 2), ("p2", "tea", 0)] {
+        rig.runtime.block_on(rig.t().print(&caller(), id.into(), page(text))).unwrap();
+        let key = RequestKey::new(&caller().app, id).unwrap();
+        let status = |rig: &Rig| rig.runtime.block_on(rig.t().paper(&caller(), &key, true)).unwrap();
+        let is = |s: PaperStatus| (s.state, s.replaced);
+        assert_eq!(is(status(&rig)), (PaperState::Done, replaced));
+        rig.restart();
+        assert_eq!(is(status(&rig)), (PaperState::Done, replaced), "for ever");
+    }
+    let printed = soft.wait_papers(2, SOON);
+    assert!(printed[0].bytes.windows(7).any(|w| w == b"? caf\x82 "), "{printed:?}");
 }

@@ -100,6 +100,7 @@ cli-explain-paper-started = printing starts, paper job { $job }
 cli-explain-paper-ended = paper job { $job }: { $result }
 cli-explain-paper-held = paper job { $job }: { $result }; held for the cashier
 cli-explain-print-confirmed = confirmed by the printer
+cli-explain-print-replaced = { $result }, { $n } characters that the printer lacks were replaced
 cli-explain-print-sent = sent to a printer that cannot confirm
 cli-explain-print-not-started = not started: { $why }
 cli-explain-print-unconfirmed = unconfirmed: { $why }

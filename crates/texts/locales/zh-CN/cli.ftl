@@ -100,6 +100,7 @@ cli-explain-paper-started = 开始打印任务 { $job }
 cli-explain-paper-ended = 打印任务 { $job }:{ $result }
 cli-explain-paper-held = 打印任务 { $job }:{ $result };待收银员决定
 cli-explain-print-confirmed = 打印机已确认
+cli-explain-print-replaced = { $result },{ $n } 个打印机没有的字符已替换
 cli-explain-print-sent = 已发送,该打印机无法确认
 cli-explain-print-not-started = 未开始:{ $why }
 cli-explain-print-unconfirmed = 未确认:{ $why }

@@ -93,8 +93,12 @@ fn the_walker_finds_what_is_wrong() {
 fn chinese_survives_the_way_to_the_printer() {
     let job = job(PaperKind::MerchantCopy, Outcome { note: Some("加辣 龘 䶮 ①".into()), ..sale() });
     for mm in [58, 80] {
-        let printed = walk(&slip(&job, &context(Language::ZhCn), &Default::default()).to_escpos(mm))
-            .expect("only our commands");
+        let printed = walk(
+            &slip(&job, &context(Language::ZhCn), &Default::default())
+                .to_escpos(mm, &Default::default())
+                .bytes,
+        )
+        .expect("only our commands");
         let all = printed.lines.join("\n");
         for part in ["商户存根", "老王面馆", "622848******1234 /S", "RMB 1234.50", "本人确认", "加辣 龘 䶮 ①"]
         {
@@ -113,7 +117,7 @@ fn text_and_bytes_say_the_same() {
             &SlipContext { qr: String::new(), ..context(Language::ZhCn) },
             &Default::default(),
         );
-        let printed = walk(&paper.to_escpos(mm)).expect("only our commands").lines;
+        let printed = walk(&paper.to_escpos(mm, &Default::default()).bytes).expect("only our commands").lines;
         let text: Vec<String> =
             paper.to_text(columns).lines().filter(|l| !l.is_empty()).map(|l| l.trim().to_owned()).collect();
         assert_eq!(printed.iter().map(|l| l.trim().to_owned()).collect::<Vec<_>>(), text);
@@ -130,15 +134,17 @@ fn sizes_are_taken_back() {
         ],
     };
     assert_eq!(
-        paper.to_escpos(58),
+        paper.to_escpos(58, &Default::default()).bytes,
         b"\x1b@\x1c&\x1ba\x01\x1d!\x11\x1bE\x01A\n\x1ba\x00\x1d!\x00\x1bE\x00B\n"
     );
 }
 
 #[test]
 fn a_qr_code_is_whole_or_absent() {
-    let qr =
-        |content: &str| walk(&Paper { lines: vec![Line::Qr(content.into())] }.to_escpos(58)).map(|w| w.qr);
+    let qr = |content: &str| {
+        walk(&Paper { lines: vec![Line::Qr(content.into())] }.to_escpos(58, &Default::default()).bytes)
+            .map(|w| w.qr)
+    };
     let longest = "x".repeat(QR_MAX);
     assert_eq!(qr(&longest), Ok(vec![longest.clone()]));
     for bad in [&(longest + "x"), "", "a\x1b@", "店", "a\nb"] {
@@ -227,7 +233,7 @@ proptest! {
         };
         let paper = slip(&job(kind, outcome), &ctx, &Default::default());
         for mm in [58, 80] {
-            let walked = walk(&paper.to_escpos(mm)).map_err(TestCaseError::fail)?;
+            let walked = walk(&paper.to_escpos(mm, &Default::default()).bytes).map_err(TestCaseError::fail)?;
             prop_assert_eq!(walked.cuts, 1);
             prop_assert!(walked.qr.len() <= 1);
             let all = walked.lines.join("\n");

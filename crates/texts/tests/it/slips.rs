@@ -154,7 +154,9 @@ fn golden_papers() {
             let paper = slip(&job, &SlipContext { duplicate, ..context(language) }, &Default::default());
             for mm in [58, 80] {
                 let text = paper.to_text(columns_of(mm)).into_bytes();
-                for (ending, made) in [("txt", text), ("escpos", paper.to_escpos(mm))] {
+                for (ending, made) in
+                    [("txt", text), ("escpos", paper.to_escpos(mm, &Default::default()).bytes)]
+                {
                     let file = dir.join(format!("{name}.{}.{mm}.{ending}", language.tag()));
                     if bless {
                         std::fs::write(&file, &made).expect("golden file written");

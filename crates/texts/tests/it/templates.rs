@@ -145,8 +145,9 @@ fn control_characters_become_no_command() {
     let templates =
         load("payment.jinja", "text|a\u{1b}@\u{0}b\u{2028}\u{202e}c\ntext|{{ note }}\n").expect("good");
     let outcome = Outcome { note: Some("x\ncut\u{1d}V".into()), ..sale() };
-    let bytes =
-        slip(&job(PaperKind::MerchantCopy, outcome), &context(Language::En), &templates).to_escpos(58);
+    let bytes = slip(&job(PaperKind::MerchantCopy, outcome), &context(Language::En), &templates)
+        .to_escpos(58, &Default::default())
+        .bytes;
     let cuts = bytes.windows(2).filter(|w| w == b"\x1dV").count();
     assert_eq!((cuts, bytes.windows(2).filter(|w| w == b"\x1b@").count()), (1, 1));
 }
