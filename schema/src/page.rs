@@ -2,7 +2,7 @@
 //! `{"page":{"lines":[{"type":"text","text":"Table 4","size":"double"},{"type":"rule"},{"type":"cut"}]}}`.
 use crate::{
     fault::Fault,
-    money::{Currency, Money},
+    money::{Currency, Money, MoneyError},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,8 +97,8 @@ pub enum PageLine {
     Barcode { symbology: Symbology, content: String },
     /// QR code of printable ASCII, up to 256 bytes.
     Qr { content: String },
-    /// Image: a PNG in base64, 1-bit greyscale, up to 64 KiB, up to 384 dots wide at 58 mm and 576 at 80 mm,
-    /// up to 800 high; two a page.
+    /// Image: a PNG in base64 (grey, colours or palette, also with transparency), up to 64 KiB, up to 384
+    /// dots wide at 58 mm and 576 at 80 mm, up to 800 high; it is printed in black dots. Two a page.
     Image { png: String },
     /// Empty lines, 1 to 20.
     Feed { lines: u8 },
@@ -132,7 +132,7 @@ pub struct Invoice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_number: Option<String>,
     pub currency: Currency,
-    /// Lines, 1 to 50.
+    /// Lines, 1 to 50, discounts and roundings among them.
     pub lines: Vec<InvoiceLine>,
     /// Tax that `total` includes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,8 +155,21 @@ pub struct InvoiceLine {
     /// Quantity as it is to be printed: `2`, `0.5 kg`; up to 16 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
-    /// Amount of the line, tax included.
+    /// Amount of the line, tax included; below zero for a discount or a rounding: `-1.50`.
     pub amount: String,
+}
+impl InvoiceLine {
+    /// Amount in minor units, with its sign.
+    pub fn minor(&self, currency: Currency) -> Result<i64, MoneyError> {
+        let below = self.amount.strip_prefix('-');
+        let minor = Money::parse(below.unwrap_or(&self.amount), currency)?.minor() as i64;
+        match below {
+            // Less than nothing is not nothing.
+            Some(_) if minor == 0 => Err(MoneyError::Syntax(self.amount.chars().take(24).collect())),
+            Some(_) => Ok(-minor),
+            None => Ok(minor),
+        }
+    }
 }
 
 impl Printable {
@@ -276,7 +289,7 @@ impl Invoice {
                 .map(Money::minor)
                 .map_err(|e| Fault::invalid(field, &e.to_string()))
         };
-        let mut sum = 0_u64;
+        let mut sum = 0_i64;
         for (i, line) in self.lines.iter().enumerate() {
             if line.name.trim().is_empty()
                 || !is_line(&line.name, 60)
@@ -287,10 +300,11 @@ impl Invoice {
                     "name: 1 to 60 printable characters; quantity: up to 16",
                 );
             }
-            sum = sum.saturating_add(money(&format!("invoice.lines[{i}].amount"), &line.amount)?);
+            let wrong = |e: MoneyError| Fault::invalid(&format!("invoice.lines[{i}].amount"), &e.to_string());
+            sum = sum.saturating_add(line.minor(self.currency).map_err(wrong)?);
         }
         let total = money("invoice.total", &self.total)?;
-        if sum != total {
+        if u64::try_from(sum) != Ok(total) {
             return refuse("invoice.total", "the sum of the lines");
         }
         match &self.tax {
@@ -358,6 +372,27 @@ mod tests {
             invoice("34.51", "1.95", "91310000MA1FL1ABCD").starts_with("invoice.total: the sum of the lines")
         );
         assert!(invoice("34.50", "34.51", "91310000MA1FL1ABCD").starts_with("invoice.tax: "));
+        let lines = |total: &str, amounts: [&str; 3]| {
+            let lines = amounts.map(|a| format!(r#"{{"name":"x","amount":"{a}"}}"#)).join(",");
+            fault(&format!(
+                r#"{{"invoice":{{"title":"t","currency":"CNY","total":"{total}","lines":[{lines}]}}}}"#
+            ))
+        };
+        // A discount and a rounding.
+        assert!(lines("31.00", ["34.56", "-3.50", "-0.06"]).starts_with("accepted"));
+        assert!(lines("0.00", ["34.56", "-34.50", "-0.06"]).starts_with("accepted"));
+        assert!(
+            lines("31.00", ["34.56", "3.50", "-0.06"]).starts_with("invoice.total: the sum of the lines")
+        );
+        for (total, amounts, said) in [
+            ("1.00", ["1.00", "-0.00", "0.00"], "invoice.lines[1].amount: "),
+            ("1.00", ["1.00", "--1.00", "1.00"], "invoice.lines[1].amount: "),
+            ("1.00", ["1.00", "+1.00", "-1.00"], "invoice.lines[1].amount: "),
+            ("-1.00", ["1.00", "-1.00", "-1.00"], "invoice.total: "),
+            ("1.00", ["1.00", "-1.00", "-1.00"], "invoice.total: the sum of the lines"),
+        ] {
+            assert!(lines(total, amounts).starts_with(said), "{total} {amounts:?}");
+        }
         assert!(invoice("34.50", "x", "91310000MA1FL1ABCD").starts_with("invoice.tax: "));
         assert!(invoice("34.50", "1.95", "9131").starts_with("invoice.tax_number: "));
     }

@@ -36,36 +36,62 @@ pub fn check_images(page: &Page, paper_mm: u8) -> Result<(), Fault> {
     })
 }
 
-/// A 1-bit greyscale PNG (ISO/IEC 15948) in base64. Size and kind are looked at before any dot is decoded.
+/// A PNG (ISO/IEC 15948) of any kind in base64. Its size is looked at before any dot is decoded.
 fn image(base64: &str) -> Result<Image, String> {
     let wrong = |rule: &str| rule.to_owned();
     let bytes = BASE64_STANDARD.decode(base64).map_err(|_| "base64".to_owned())?;
     if bytes.len() > IMAGE_MAX {
         return Err(wrong("a PNG of up to 64 KiB"));
     }
-    let limits = png::Limits { bytes: 1 << 20 };
-    let mut reader = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits)
-        .read_info()
-        .map_err(|e| format!("a PNG: {e}"))?;
+    let limits = png::Limits { bytes: 4 << 20 };
+    let bad = |e: png::DecodingError| format!("a PNG: {e}");
+    let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(bad)?;
     let info = reader.info();
-    if (info.color_type, info.bit_depth) != (png::ColorType::Grayscale, png::BitDepth::One) {
-        return Err(wrong("a PNG of 1-bit greyscale"));
-    }
     let (Ok(width), Ok(height)) = (u16::try_from(info.width), u16::try_from(info.height)) else {
         return Err(wrong("up to 576 dots wide and 800 high"));
     };
     if usize::from(width) > dots_of(80) || u32::from(height) > HEIGHT_MAX {
         return Err(wrong("up to 576 dots wide and 800 high"));
     }
-    let mut rows = vec![0; usize::from(width).div_ceil(8) * usize::from(height)];
-    reader.next_frame(&mut rows).map_err(|e| format!("a PNG: {e}"))?;
-    // A PNG's 0 is black, and what stands behind its last dot is anything.
-    let last = 0xff_u8 << ((8 - width % 8) % 8);
-    let bytes = usize::from(width).div_ceil(8);
-    rows.iter_mut()
-        .enumerate()
-        .for_each(|(i, b)| *b = !*b & if i % bytes + 1 == bytes { last } else { 0xff });
-    Ok(Image { width, height, rows })
+    let (kind, _) = reader.output_color_type();
+    let mut dots = vec![0; usize::from(width) * usize::from(height) * kind.samples()];
+    reader.next_frame(&mut dots).map_err(bad)?;
+    Ok(Image { width, height, rows: black(&dots, kind.samples(), usize::from(width)) })
+}
+
+/// Rows of black dots of an 8-bit picture with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 samples a dot. Paper
+/// shines through; what a dot is too dark or too bright goes to its neighbours (Floyd and Steinberg).
+fn black(dots: &[u8], samples: usize, width: usize) -> Vec<u8> {
+    let bright = |dot: &[u8]| {
+        let of = |i: usize| dot.get(i).copied().map_or(255, i32::from);
+        // Luma by ITU-R BT.601.
+        let grey = if samples < 3 { of(0) } else { (299 * of(0) + 587 * of(1) + 114 * of(2)) / 1000 };
+        let alpha = if samples.is_multiple_of(2) { of(samples - 1) } else { 255 };
+        (grey * alpha + 255 * (255 - alpha)) / 255
+    };
+    let mut rows = Vec::new();
+    // What is left over for this row and the next, in sixteenths; one dot more at either side.
+    let (mut now, mut next) = (vec![0; width + 2], vec![0; width + 2]);
+    for row in dots.chunks_exact(width * samples) {
+        let mut bytes = vec![0_u8; width.div_ceil(8)];
+        for (x, dot) in row.chunks_exact(samples).enumerate() {
+            let wanted = bright(dot) + now[x + 1] / 16;
+            let is_black = wanted < 128;
+            if is_black {
+                bytes[x / 8] |= 0x80 >> (x % 8);
+            }
+            let left = wanted - if is_black { 0 } else { 255 };
+            now[x + 2] += 7 * left;
+            next[x] += 3 * left;
+            next[x + 1] += 5 * left;
+            next[x + 2] += left;
+        }
+        rows.extend(bytes);
+        now = std::mem::replace(&mut next, vec![0; width + 2]);
+    }
+    rows
 }
 
 fn barcode(symbology: Symbology, content: &str) -> Barcode {

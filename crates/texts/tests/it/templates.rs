@@ -1,5 +1,6 @@
 //! A shop's templates: what they may do, and what they cannot.
 use crate::common::*;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use payterm_schema::{
     Fault, Kind, Outcome, Status,
     config::Language,
@@ -181,4 +182,59 @@ fn images_and_bar_codes_fit_the_printer() {
     // A page as it was accepted.
     let PaperContent::Page(page) = composed(PAGE) else { panic!("a page") };
     assert_eq!(page.lines.len(), 10);
+}
+
+/// A picture in base64: width and height in dots.
+fn png(kind: png::ColorType, depth: png::BitDepth, size: [u32; 2], dots: &[u8], palette: &[u8]) -> String {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, size[0], size[1]);
+    encoder.set_color(kind);
+    encoder.set_depth(depth);
+    if kind == png::ColorType::Indexed {
+        encoder.set_palette(palette.to_vec());
+        encoder.set_trns(vec![255, 0]);
+    }
+    encoder.write_header().unwrap().write_image_data(dots).unwrap();
+    BASE64_STANDARD.encode(file)
+}
+
+#[test]
+fn logos_of_every_kind_become_black_dots() {
+    use png::{
+        BitDepth::{Eight, One, Sixteen},
+        ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba},
+    };
+    // Black and white in turn, ten wide, two high; of those with alpha white is transparent black.
+    let two = |black: &[u8], white: &[u8]| [black, white].concat().repeat(10);
+    let rows = [0b1010_1010, 0b1000_0000].repeat(2);
+    let pictures = [
+        png(Grayscale, One, [10, 2], &[0b0101_0101, 0b0100_0000].repeat(2), &[]),
+        png(Grayscale, Eight, [10, 2], &two(&[0], &[255]), &[]),
+        png(Grayscale, Sixteen, [10, 2], &two(&[0, 0], &[255, 255]), &[]),
+        png(GrayscaleAlpha, Eight, [10, 2], &two(&[0, 255], &[0, 0]), &[]),
+        png(Rgb, Eight, [10, 2], &two(&[0, 0, 0], &[255, 255, 255]), &[]),
+        png(Rgba, Eight, [10, 2], &two(&[0, 0, 0, 255], &[0, 0, 0, 0]), &[]),
+        png(Indexed, Eight, [10, 2], &two(&[0], &[1]), &[0, 0, 0, 0, 0, 0]),
+    ];
+    let printed = |picture: &str| {
+        let json = format!(r#"{{"page":{{"lines":[{{"type":"image","png":"{picture}"}}]}}}}"#);
+        let PaperContent::Page(page) = composed(&json) else { panic!("a page") };
+        assert_eq!(check_images(&page, 58), Ok(()));
+        let job = own(PaperKind::Page, PaperContent::Page(page));
+        let bytes =
+            slip(&job, &context(Language::En), &Default::default()).to_escpos(58, &Default::default()).bytes;
+        let at = bytes.windows(4).position(|w| w == b"\x1dv0\0").unwrap() + 4;
+        let (size, rest) = bytes[at..].split_at(4);
+        rest[..usize::from(size[0]) * usize::from(size[2])].to_vec()
+    };
+    for (i, picture) in pictures.iter().enumerate() {
+        assert_eq!(printed(picture), rows, "picture {i}");
+    }
+    // A grey that is half of white: about half of the dots.
+    let grey = printed(&png(Grayscale, Eight, [64, 64], &[128; 64 * 64], &[]));
+    let black: u32 = grey.iter().map(|b| b.count_ones()).sum();
+    assert!((1900..=2200).contains(&black), "{black} of 4096");
+    // Yellow is seen on white paper; a picture that is no picture is still refused.
+    let yellow = printed(&png(Rgb, Eight, [64, 64], &[255, 220, 0].repeat(64 * 64), &[]));
+    assert!(yellow.iter().any(|b| *b != 0));
 }
