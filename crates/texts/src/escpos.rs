@@ -3,8 +3,8 @@
 //! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character
 //! mode, `ESC a` justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k`
 //! two-dimensional code (cn 49: QR), `GS k` bar code, `GS v 0` raster image, `GS V` cut, `ESC t` code page.
-//! Texts are in the code page of the printer's model; the second bytes of GB18030 and GBK are 30 or more, so a
-//! text never holds a byte below 20.
+//! Texts are in the code page of the printer's model; the second bytes of GB18030 and GBK are 30 or more, so
+//! a text never holds a byte below 20.
 use crate::{Align, Barcode, Image, Letters, Paper, Size, columns_of, paper::Printed};
 use payterm_schema::device::PrinterModel;
 

@@ -150,8 +150,8 @@ fn bundle(language: Language) -> &'static Bundle {
 }
 
 /// Text as one visible line: composed (NFC); control characters and spaces of all kinds become spaces;
-/// characters without width (joiners, direction overrides, which can make an amount read differently) are left
-/// out. A mark that composes with nothing is shown as U+FFFD: without it another word would stand there.
+/// characters without width (joiners, direction overrides, which can make an amount read differently) are
+/// left out. A mark that composes with nothing is shown as U+FFFD: without it another word would stand there.
 pub fn clean(text: &str) -> String {
     text.nfc()
         .filter_map(|c| match c {
