@@ -322,7 +322,7 @@ impl Terminal for Client {
                 test: p.test,
                 accounts: p.accounts,
                 running: parse(&p.running),
-                screen: serde_json::from_value(p.screen).unwrap_or(Screen::Idle),
+                screen: serde_json::from_value(p.screen).unwrap_or_else(|_| Screen::idle()),
                 inhibit_reasons: p.inhibit_reasons,
             }))
         })

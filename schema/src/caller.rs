@@ -94,10 +94,11 @@ impl Caller {
     /// another app's amount or card is not.
     pub fn sees_screen(&self, screen: &Screen, running: Option<&RequestKey>) -> bool {
         match screen {
-            Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Onboarding { .. } => {
-                true
-            }
-            Screen::LogOn
+            Screen::Idle(_)
+            | Screen::Trouble { .. }
+            | Screen::SelfTest { .. }
+            | Screen::Onboarding { .. } => true,
+            Screen::LogOn(_)
             | Screen::OperatorNumber { .. }
             | Screen::Password { kind: None, amount: None, .. }
             | Screen::Locked { .. } => true,
@@ -200,6 +201,8 @@ mod tests {
             purpose: crate::operator::Purpose::Approve,
             kind: amount.map(|_| Kind::Refund),
             amount: amount.and_then(|m| Money::new(m, Currency::CNY).ok()),
+            voucher: None,
+            asked_by: None,
             digits: 0,
             problem: None,
         };

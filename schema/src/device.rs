@@ -204,6 +204,8 @@ impl Instrument {
 pub enum Key {
     Confirm,
     Cancel,
+    /// Takes back what was typed in the field that is shown; never refuses, agrees or ends anything.
+    Clear,
     /// Digit key '0' to '9', as ASCII.
     Digit(u8),
 }
@@ -212,6 +214,7 @@ impl std::fmt::Debug for Key {
         f.write_str(match self {
             Key::Confirm => "Confirm",
             Key::Cancel => "Cancel",
+            Key::Clear => "Clear",
             Key::Digit(_) => "Digit",
         })
     }

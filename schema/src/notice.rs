@@ -1,6 +1,7 @@
 //! Messages of the terminal while it works: screens for the display, notices for bus, agents and operator
 //! page.
 use crate::{
+    account::{AccountId, Stan},
     device::Device,
     host::EntryMode,
     kind::Kind,
@@ -76,17 +77,44 @@ pub struct Owed {
     pub deadline: Option<Time>,
 }
 
+/// State of a terminal that serves nobody, for its page of rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rest {
+    /// Operator on duty; none: nobody is, or the terminal works without operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorId>,
+    /// Accounts that are not signed in, or whose acquirer could not be reached at the last try.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offline: Vec<AccountId>,
+    /// Text ids of the troubles that last ([`TROUBLES`]), the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+}
+
+/// Text ids of the troubles that stay on the page of rest until they are mended, the worst first.
+pub const TROUBLES: [&str; 9] = [
+    "disk-full",
+    "keys-missing",
+    "account-renumbered",
+    "clock-jump",
+    "clock-doubtful",
+    "paper-out",
+    "printer",
+    "slips-held",
+    "slips-waiting",
+];
+
 /// Page of the display; `texts` turns it into lines in the terminal's language. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "page")]
 pub enum Screen {
     /// Shows that nobody is served.
-    Idle,
+    Idle(Rest),
     /// Asks the cashier or an agent to confirm the request.
     Confirm { kind: Kind, amount: Option<Money> },
     /// Asks the cashier whether the part that the host approved is taken.
     ConfirmPartial { asked: Money, approved: Money },
-    /// Asks for a card or code; `problem` is the text id of the last failed try (`swipe-again`,
+    /// Asks for a card or code; `problem` is the text id of the last failed try (`card-unreadable`,
     /// `chip-not-supported`, `code-unknown` ...).
     Present { kind: Kind, amount: Option<Money>, modes: Vec<EntryMode>, problem: Option<String> },
     /// Asks for the PIN; `digits` are typed so far, `wrong`: the last PIN was wrong.
@@ -102,7 +130,7 @@ pub enum Screen {
     /// Shows the outcome of a request.
     Result { outcome: Arc<Outcome> },
     /// Shows that nobody is served, and that no operator is on duty.
-    LogOn,
+    LogOn(Rest),
     /// Asks for an operator's number; `typed` are its digits so far.
     OperatorNumber { typed: String, problem: Option<String> },
     /// Asks for a password; `digits` are typed so far, `problem` is the text id of the last failed try.
@@ -114,6 +142,12 @@ pub enum Screen {
         kind: Option<Kind>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         amount: Option<Money>,
+        /// Voucher number of the transaction that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        voucher: Option<Stan>,
+        /// Operator who asks for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked_by: Option<String>,
         digits: u8,
         problem: Option<String>,
     },
@@ -153,7 +187,7 @@ pub enum Notice {
     Onboarding { onboarding: Box<Onboarding> },
     /// The host asked in a header for something that the terminal does not do by itself (processing
     /// requirement 1, 2, 4 to 8).
-    Requirement { account: crate::account::AccountId, digit: u8 },
+    Requirement { account: AccountId, digit: u8 },
     /// A self-test has ended.
     SelfTest { report: Box<crate::SelfTest> },
     /// Screens, papers and texts are in this language from now on.
@@ -163,6 +197,30 @@ pub enum Notice {
 }
 
 impl Screen {
+    /// Page of rest without anything to say.
+    pub fn idle() -> Self {
+        Screen::Idle(Rest::default())
+    }
+    /// Tells whether it shows a time that runs: a second later its lines are others.
+    pub fn runs(&self) -> bool {
+        match self {
+            Screen::Idle(_) | Screen::LogOn(_) | Screen::Wait { .. } | Screen::Locked { .. } => true,
+            Screen::Confirm { .. }
+            | Screen::ConfirmPartial { .. }
+            | Screen::Present { .. }
+            | Screen::Pin { .. }
+            | Screen::Result { .. }
+            | Screen::OperatorNumber { .. }
+            | Screen::Password { .. }
+            | Screen::Onboarding { .. }
+            | Screen::Trouble { .. }
+            | Screen::SelfTest { .. } => false,
+        }
+    }
+    /// Tells whether a key on this page agrees to money.
+    pub fn agrees(&self) -> bool {
+        matches!(self, Screen::Confirm { .. } | Screen::ConfirmPartial { .. })
+    }
     /// A `Wait` without an obligation that holds it up.
     pub fn wait(what: impl Into<String>, until: Time) -> Self {
         Screen::Wait { what: what.into(), until, owed: None }

@@ -1,6 +1,6 @@
 //! Secrets by type: no `Display`, no `Serialize`, masked `Debug`, zeroised on drop; `reveal()` can be found
 //! by grep.
-use crate::money::Money;
+use crate::{device::Key, money::Money};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -282,6 +282,50 @@ impl fmt::Debug for Typed {
     }
 }
 
+/// Keys that were pressed while nobody could take them, the oldest first: digits of passwords among them.
+#[derive(Clone, Default, Zeroize, ZeroizeOnDrop)]
+pub struct TypedAhead(Vec<u8>);
+impl TypedAhead {
+    /// Greatest number of keys that wait; further ones are dropped.
+    pub const MOST: usize = 16;
+
+    pub fn push(&mut self, key: Key) {
+        // Room for all at once: a buffer that grew would leave digits behind in memory.
+        self.0.reserve_exact(Self::MOST - self.0.len());
+        if self.0.len() < Self::MOST {
+            self.0.push(match key {
+                Key::Digit(digit) => digit,
+                Key::Confirm => b'o',
+                Key::Cancel => b'x',
+                Key::Clear => b'c',
+            });
+        }
+    }
+    /// Takes the oldest key.
+    pub fn take(&mut self) -> Option<Key> {
+        let key = match *self.0.first()? {
+            b'o' => Key::Confirm,
+            b'x' => Key::Cancel,
+            b'c' => Key::Clear,
+            digit => Key::Digit(digit),
+        };
+        self.0.rotate_left(1);
+        if let Some(last) = self.0.last_mut() {
+            last.zeroize();
+        }
+        self.0.pop();
+        Some(key)
+    }
+    pub fn clear(&mut self) {
+        self.0.zeroize();
+    }
+}
+impl fmt::Debug for TypedAhead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedAhead(..)")
+    }
+}
+
 /// Password of an operator: exactly 6 digits, typed on the terminal's own keypad.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Password(String);
@@ -494,6 +538,19 @@ mod tests {
         assert_eq!(format!("{typed:?}"), "Typed(..)");
         typed.clear();
         assert_eq!(typed.count(), 0);
+    }
+
+    #[test]
+    fn sixteen_keys_wait_in_their_order() {
+        let mut ahead = TypedAhead::default();
+        let keys = [Key::Digit(b'7'), Key::Clear, Key::Confirm, Key::Cancel].repeat(5);
+        keys.iter().for_each(|k| ahead.push(*k));
+        assert_eq!(format!("{ahead:?}"), "TypedAhead(..)");
+        let taken: Vec<Key> = std::iter::from_fn(|| ahead.take()).collect();
+        assert_eq!(taken, keys[..16]);
+        ahead.push(Key::Confirm);
+        ahead.clear();
+        assert_eq!(ahead.take(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::args::Global;
 use comfy_table::{Table, presets};
 use payterm_schema::{Fault, Time, zone::Zone};
-use payterm_texts::{ScreenContext, Texts, clean};
+use payterm_texts::{Audience, ScreenContext, Texts, clean};
 use serde::Serialize;
 use std::{fmt::Display, io::Write, sync::OnceLock};
 
@@ -49,7 +49,10 @@ impl Ui {
         self.zone.set(zone).ok();
     }
     pub fn screen_context(&self, test: bool, shop: &str) -> ScreenContext {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         ScreenContext {
+            audience: Audience::Cashier,
+            now: Time(now.as_millis().try_into().unwrap_or(0)),
             test,
             columns: 60,
             lines: 8,

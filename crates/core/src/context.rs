@@ -7,7 +7,10 @@ use crate::{
 use payterm_schema::{
     AccountId, Fault, Notice, Record, Screen, Time, outcome::Class, record::Entry, time::Millis,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The same trouble is told again no sooner. 60 s.
+const WARN_AGAIN: Millis = Millis::secs(60);
 
 /// The certificate of the host, or of the terminal, is not taken.
 pub(crate) const UNTRUSTED: &str = "line-untrusted";
@@ -28,6 +31,10 @@ pub(crate) struct Context {
     pub clock_set: Millis,
     /// It was set since it was judged last.
     pub clock_moved: bool,
+    /// The accounts whose acquirer was not reached at the last try.
+    pub unreached: BTreeSet<AccountId>,
+    /// When a trouble was told last, in this run.
+    warned: BTreeMap<&'static str, Time>,
     /// The last transaction before this run.
     pub txns_before: u64,
     /// The accounts whose line is not trusted, and why, in words for a person.
@@ -49,6 +56,8 @@ impl Context {
             host_clocks: BTreeMap::new(),
             clock_set: Millis(0),
             clock_moved: false,
+            unreached: BTreeSet::new(),
+            warned: BTreeMap::new(),
             txns_before: 0,
             untrusted: BTreeMap::new(),
             damaged: None,
@@ -81,8 +90,17 @@ impl Context {
     }
     /// Apps hear of it at once, the display shows it when it is free.
     pub fn trouble(&mut self, what: &'static str) {
-        self.tell(Notice::Screen { screen: Screen::Trouble { what: what.into() } });
+        self.warn(what);
         self.signal(Signal::Trouble(what));
+    }
+
+    /// Apps and log hear of a trouble: of the same one once a minute at most.
+    pub fn warn(&mut self, what: &'static str) {
+        if self.warned.get(what).is_some_and(|at| self.now.since(*at) < WARN_AGAIN) {
+            return;
+        }
+        self.warned.insert(what, self.now);
+        self.tell(Notice::Screen { screen: Screen::Trouble { what: what.into() } });
     }
 
     /// Tags of different runs never meet: an answer to the last run's message finds nobody here.

@@ -119,6 +119,11 @@ impl Serving {
         let Some(account) = &self.account else { unreachable!("{:?} without an account", self.stage) };
         account
     }
+    /// Who is asked: the bank, or the wallet whose code was shown.
+    fn asked_host(&self) -> &'static str {
+        let wallet = self.presented.as_ref().is_some_and(|p| p.wallet.is_some());
+        if wallet { "sending-wallet" } else { "sending" }
+    }
     fn waits_for(&self, account: &AccountId) -> bool {
         matches!(self.stage, Stage::Preparing { .. } | Stage::Draining { .. })
             && self.account.as_ref() == Some(account)
@@ -175,7 +180,7 @@ impl Serving {
             },
             Stage::Card { until } | Stage::CardDecides { until, .. } => Screen::wait("card", *until),
             Stage::Settling { what, until } => Screen::wait(*what, *until),
-            Stage::Sent { until } => Screen::wait("sending", *until),
+            Stage::Sent { until } => Screen::wait(self.asked_host(), *until),
             Stage::Busy { until, what } => Screen::wait(*what, *until),
             Stage::AskingWallet { until } => Screen::wait("wallet-pending", *until),
             Stage::Part { asked, approved, .. } => {
@@ -227,9 +232,8 @@ impl Counter {
     pub fn admitted(&mut self, cx: &mut Context, call: Call, key: RequestKey, request: Box<Request>) {
         match start::first_account(cx, &request) {
             Ok(account) => {
-                let kind = request.kind;
                 self.serving = Some(start::enter(cx, call, key, *request, &account, &mut self.recent));
-                self.go(cx, start::first_stage(cx, kind));
+                self.go(cx, Next::Confirm);
             }
             Err(fault) => cx.answer(call, Err(fault)),
         }
@@ -279,9 +283,11 @@ impl Counter {
                 confirm::confirmed(cx, s, true)
             }
             (Stage::Presenting { .. }, Key::Digit(digit), _) => present::choose(cx, s, devices, digit),
+            // The choice is what was typed.
+            (Stage::Presenting { .. }, Key::Clear, _) => present::choose(cx, s, devices, b'0'),
             (_, Key::Cancel, OnCancel::Ends(code)) => Next::End(Status::Cancelled, code, Class::B),
             (_, Key::Cancel, OnCancel::Decides) => confirm::confirmed(cx, s, false),
-            (_, Key::Confirm | Key::Digit(_) | Key::Cancel, _) => Next::Stay,
+            (_, Key::Confirm | Key::Digit(_) | Key::Cancel | Key::Clear, _) => Next::Stay,
         });
     }
 
@@ -427,8 +433,9 @@ impl Counter {
     }
     /// The supervisor's word.
     pub fn approved(&mut self, cx: &mut Context, yes: bool) {
-        let next = if yes { Next::Confirm } else { Next::End(Status::Cancelled, "not-approved", Class::B) };
-        self.go(cx, next);
+        self.at(cx, |_, s, _| {
+            if yes { start::allowed(s) } else { Next::End(Status::Cancelled, "not-approved", Class::B) }
+        });
     }
     /// Its outcome is on record. True: it was served until now.
     pub fn finished(&mut self, cx: &mut Context) -> bool {

@@ -213,6 +213,11 @@ pub enum Input {
     JournalDamaged {
         why: String,
     },
+    /// A trouble outside the machine ([`payterm_schema::notice::TROUBLES`]) begins, or is mended.
+    Trouble {
+        what: &'static str,
+        lasts: bool,
+    },
     /// The system clock was set, against the time that passed.
     ClockJumped {
         by: Millis,
@@ -258,6 +263,7 @@ impl Input {
                 | Input::Vault { .. }
                 | Input::SelfTested { .. }
                 | Input::JournalDamaged { .. }
+                | Input::Trouble { .. }
                 | Input::ClockJumped { .. }
                 | Input::Probe { .. }
                 | Input::Tms { .. }

@@ -120,6 +120,15 @@ impl Lines {
         // drives it.
         let knows = |l: &&mut Line| l.exchanges.knows(tag);
         if let Some(line) = self.0.iter_mut().find(knows) {
+            match event {
+                HostEvent::NotSent { .. } | HostEvent::Untrusted { .. } | HostEvent::NoReply { .. } => {
+                    cx.unreached.insert(line.id().clone());
+                }
+                HostEvent::Reply { .. } | HostEvent::Late { .. } | HostEvent::Unusable { .. } => {
+                    cx.unreached.remove(line.id());
+                }
+                HostEvent::Unbuildable { .. } => {}
+            }
             line.host(cx, tag, event);
         }
     }

@@ -162,6 +162,7 @@ impl Machine {
                 None => cx.answer(call, Err(Fault::not_found("account", account.as_str()))),
             },
             Input::JournalDamaged { why } => self.journal_damaged(why),
+            Input::Trouble { what, lasts } => self.display.lasting(what, lasts),
             Input::ClockJumped { by } => cx.clock_jumped(by),
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
             Input::Operators { call, request } => self.keypad.request(cx, call, request),
@@ -213,9 +214,9 @@ impl Machine {
             }
             Signal::WriteOff { call, txn, why, by } => self.lines.write_off(cx, call, txn, &why, &by),
             Signal::Admit { call, key, request } => self.keypad.admit(cx, call, key, request),
-            Signal::AskApproval => self.keypad.ask_approval(cx),
-            Signal::AskWriteOff { call, txn, why, by, kind, amount } => {
-                self.keypad.ask_write_off(cx, call, WriteOff { txn, why, by, kind, amount })
+            Signal::AskApproval(asked) => self.keypad.ask_approval(cx, asked),
+            Signal::AskWriteOff { call, txn, why, by, asked } => {
+                self.keypad.ask_write_off(cx, call, WriteOff { txn, why, by, asked })
             }
             Signal::Begun => self.display.clear(),
             Signal::Rest => self.rest(),

@@ -1,8 +1,15 @@
 //! The display: the screen, derived from the rooms: the keypad's prompt, the stage of who is served, what is
 //! shown for a time, rest; in that order.
 use crate::{Ask, Effect, Machine, context::Context, onboarding};
-use payterm_schema::{Notice, Outcome, Screen, Time};
-use std::{collections::VecDeque, sync::Arc};
+use payterm_schema::{
+    AccountId, Notice, Outcome, Screen, Time,
+    notice::{Rest, TROUBLES},
+    paper::{PaperJob, PaperState},
+};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 #[derive(Debug)]
 pub(crate) struct Display {
@@ -13,6 +20,10 @@ pub(crate) struct Display {
     timed: Option<Timed>,
     /// Troubles that wait for a free display; each once.
     troubles: VecDeque<&'static str>,
+    /// Troubles outside the machine that last ([`TROUBLES`]): of devices, disk and keys.
+    outside: BTreeSet<&'static str>,
+    /// Lasting troubles as they were told last.
+    told: Vec<String>,
 }
 
 /// What is shown for a time when nobody is served: a result, a trouble, a self-test's report.
@@ -24,7 +35,14 @@ struct Timed {
 
 impl Default for Display {
     fn default() -> Self {
-        Self { drawn: Screen::Idle, redraw: false, timed: None, troubles: VecDeque::new() }
+        Self {
+            drawn: Screen::idle(),
+            redraw: false,
+            timed: None,
+            troubles: VecDeque::new(),
+            outside: BTreeSet::new(),
+            told: Vec::new(),
+        }
     }
 }
 
@@ -57,6 +75,14 @@ impl Display {
             self.troubles.push_back(what);
         }
     }
+    /// A trouble outside the machine begins, or is mended.
+    pub fn lasting(&mut self, what: &'static str, lasts: bool) {
+        if lasts {
+            self.outside.insert(what);
+        } else {
+            self.outside.remove(what);
+        }
+    }
     /// A batch is closed: what waits to be shown of settlements is no longer so.
     pub fn batch_closed(&mut self) {
         self.troubles.retain(|what| !matches!(*what, "settle-first" | "settlement-held"));
@@ -85,13 +111,29 @@ impl Machine {
             .screen()
             .or_else(|| self.counter.screen())
             .or_else(|| self.display.timed.as_ref().map(|t| t.screen.clone()))
-            .unwrap_or_else(|| rest_screen(&self.cx))
+            .unwrap_or_else(|| rest_screen(&self.cx, &self.display.outside))
+    }
+
+    /// Each trouble that begins is told, whatever is shown; the page of rest when one is mended.
+    fn tell_troubles(&mut self) {
+        let now = troubles(&self.cx, &self.display.outside);
+        if now == self.display.told {
+            return;
+        }
+        let told = std::mem::replace(&mut self.display.told, now.clone());
+        for what in TROUBLES {
+            let holds = |all: &[String]| all.iter().any(|t| t == what);
+            if holds(&now) && !holds(&told) {
+                self.cx.warn(what);
+            }
+        }
+        self.rest();
     }
 
     /// Nothing is being done any more: told, unless a result is still shown or somebody is served.
     pub(crate) fn rest(&mut self) {
         if self.display.timed.is_none() && self.is_idle() {
-            let screen = rest_screen(&self.cx);
+            let screen = rest_screen(&self.cx, &self.display.outside);
             self.cx.tell(Notice::Screen { screen });
         }
     }
@@ -99,6 +141,7 @@ impl Machine {
     /// At the end of a step: the screen, where it is another one. A prompt goes with what it asks for; every
     /// other screen waits for the step's records.
     pub(crate) fn draw(&mut self) {
+        self.tell_troubles();
         if self.is_idle() {
             self.display.drive_troubles(&self.cx);
         }
@@ -118,7 +161,7 @@ impl Machine {
 }
 
 /// What the display shows when nobody is served.
-fn rest_screen(cx: &Context) -> Screen {
+fn rest_screen(cx: &Context, outside: &BTreeSet<&'static str>) -> Screen {
     let (staff, required) = (&cx.state.staff, cx.settings.operators.required);
     let trouble = |what: &str| Screen::Trouble { what: what.into() };
     if cx.damaged.is_some() {
@@ -130,8 +173,31 @@ fn rest_screen(cx: &Context) -> Screen {
     } else if cx.settings.accounts.is_empty() {
         onboarding::page(cx)
     } else if required && staff.on_duty.is_none() {
-        Screen::LogOn
+        Screen::LogOn(rest(cx, outside))
     } else {
-        Screen::Idle
+        Screen::Idle(rest(cx, outside))
     }
+}
+
+fn rest(cx: &Context, outside: &BTreeSet<&'static str>) -> Rest {
+    let offline =
+        cx.settings.accounts.iter().filter(|a| !cx.signed_in(a) || cx.unreached.contains(&a.config.id));
+    let offline: Vec<AccountId> = offline.map(|a| a.config.id.clone()).collect();
+    let on_duty = cx.state.staff.on_duty.clone().filter(|_| cx.settings.operators.required);
+    Rest { operator: on_duty, offline, troubles: troubles(cx, outside) }
+}
+
+/// What lasts until it is mended, the worst first.
+fn troubles(cx: &Context, outside: &BTreeSet<&'static str>) -> Vec<String> {
+    let papers = |is: fn(&PaperJob) -> bool| cx.state.papers.values().any(is);
+    let holds = |what: &&str| match *what {
+        "clock-jump" => cx.heard.values().any(|h| h.off_by.is_some()),
+        "clock-doubtful" => !cx.state.clock_trusted(cx.now) && cx.heard.values().all(|h| h.off_by.is_none()),
+        "slips-held" => papers(|p| p.state == PaperState::Held),
+        // One that is tried again waits on.
+        "slips-waiting" => papers(|p| p.state != PaperState::Held && p.problem.is_some()),
+        "account-renumbered" => cx.settings.accounts.iter().any(|a| cx.renumbered(&a.config.id)),
+        other => outside.contains(other),
+    };
+    TROUBLES.into_iter().filter(holds).map(Into::into).collect()
 }

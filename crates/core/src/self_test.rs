@@ -20,8 +20,8 @@ impl Machine {
         cx.tell(Notice::SelfTest { report: Box::new(report.clone()) });
         let rests = matches!(
             self.screen(),
-            Screen::Idle
-                | Screen::LogOn
+            Screen::Idle(_)
+                | Screen::LogOn(_)
                 | Screen::Onboarding { .. }
                 | Screen::SelfTest { .. }
                 | Screen::Trouble { .. }

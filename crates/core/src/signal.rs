@@ -10,6 +10,17 @@ use payterm_schema::{
 };
 use std::sync::Arc;
 
+/// What a supervisor is asked to allow.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub kind: Kind,
+    pub amount: Option<Money>,
+    /// Voucher number of what it is about.
+    pub voucher: Option<Stan>,
+    /// The operator who asks.
+    pub by: Option<String>,
+}
+
 #[derive(Debug)]
 pub(crate) enum Signal {
     // To the counter.
@@ -124,15 +135,14 @@ pub(crate) enum Signal {
         request: Box<Request>,
     },
     /// The running request needs the supervisor.
-    AskApproval,
+    AskApproval(Asked),
     /// The supervisor is asked to give up what `txn` owes.
     AskWriteOff {
         call: Call,
         txn: u64,
         why: String,
         by: String,
-        kind: Kind,
-        amount: Option<Money>,
+        asked: Asked,
     },
 
     // To the display.

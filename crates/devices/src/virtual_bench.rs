@@ -57,6 +57,8 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub enum PinAct {
     Digits(Pin),
+    /// Types some digits and takes them back.
+    Clear,
     Bypass,
     Cancel,
 }
@@ -203,7 +205,7 @@ impl Slot {
         let (act, _) = self.pins.pop_front()?;
         // One PIN an entry: the next one waits for the next entry, and is not lost at the end of this
         // one.
-        self.pin_asked = false;
+        self.pin_asked = matches!(act, PinAct::Clear);
         Some(act)
     }
     pub(crate) fn end_pin(&mut self) {

@@ -10,8 +10,8 @@
 //! | `insert`, `tap` | |
 //! | `scan` | `code` |
 //! | `type` | `pan`, `expiry` |
-//! | `pin` | `pin`: digits, `cancel` or `bypass` |
-//! | `key` | `key`: `confirm`, `cancel` or a digit |
+//! | `pin` | `pin`: digits, `clear` (some are typed and taken back), `cancel` or `bypass` |
+//! | `key` | `key`: `confirm`, `cancel`, `clear` or a digit |
 //! | `paper-out`, `printer` | `on`: paper is out; printer is online |
 //! | `cover` | `on`: the printer's cover is open |
 //! | `read-fault` | `device`, `on`: its self-test finds that it reads nothing |

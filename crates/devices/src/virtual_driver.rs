@@ -250,7 +250,15 @@ impl PinPad for Pad {
             return PinEntry::Failed(e.to_string());
         }
         progress(0);
-        let act = self.port.wait(until, |slot| slot.take_pin());
+        let act = loop {
+            match self.port.wait(until, |slot| slot.take_pin()) {
+                Ok(Some(PinAct::Clear)) => {
+                    progress(4);
+                    progress(0);
+                }
+                act => break act,
+            }
+        };
         let ended = self.port.now(|slot| slot.end_pin());
         match (act, ended) {
             (Err(e), _) | (_, Err(e)) => PinEntry::Failed(e.to_string()),
@@ -261,6 +269,7 @@ impl PinPad for Pad {
             }
             (Ok(Some(PinAct::Bypass)), _) => PinEntry::Bypassed,
             (Ok(Some(PinAct::Cancel)), _) => PinEntry::Cancelled,
+            (Ok(Some(PinAct::Clear)), _) => unreachable!("the entry goes on"),
             (Ok(None), Ok(_)) if Instant::now() < until => PinEntry::Cancelled,
             (Ok(None), Ok(_)) => PinEntry::TimedOut,
         }

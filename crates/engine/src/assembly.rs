@@ -23,14 +23,14 @@ use payterm_devices::{Drivers, Env, VirtualBench};
 use payterm_hosts::{Profile, Station};
 use payterm_journal::{Loaded, Store};
 use payterm_schema::{
-    AccountId, DeviceKind, InhibitReason, Notice, Screen,
+    AccountId, DeviceKind, InhibitReason, Notice, Screen, Time,
     config::{AccountConfig, Config, DeviceRole},
     onboarding::Onboarding,
     outcome::Place,
     terminal::TerminalInfo,
     time::Millis,
 };
-use payterm_texts::{Font, ScreenContext};
+use payterm_texts::{Audience, Font, ScreenContext};
 use payterm_vault::{SealingKey, Vault};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -289,11 +289,18 @@ impl Frame<'_> {
 
     fn surroundings(&self) -> Surroundings {
         let (page, spoken) = (screen(&self.config, self.test), self.spoken.clone());
+        let clock = self.kept.clock.clone();
+        let displays = self.config.devices.iter().filter(|d| d.kind == DeviceKind::Display).count();
         let terminal = self.terminal.clone();
         Surroundings {
             desired: Arc::default(),
             registry: self.registry.clone(),
-            draw: Arc::new(move |s| spoken.texts().screen(s, &page)),
+            draw: Arc::new(move |s, role| {
+                // The only display is the customer's.
+                let own = displays > 1 && role == Some(DeviceRole::Cashier);
+                let audience = if own { Audience::Cashier } else { Audience::Customer };
+                spoken.texts().screen(s, &ScreenContext { audience, now: clock.now(), ..page.clone() })
+            }),
             events: Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event))))),
             mishaps: self.kept.mishaps.clone(),
             tasks: self.tasks.clone(),
@@ -373,6 +380,8 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test:
 fn screen(config: &Config, test: bool) -> ScreenContext {
     let t = &config.terminal;
     ScreenContext {
+        audience: Audience::Customer,
+        now: Time(0),
         test,
         columns: COLUMNS,
         lines: LINES,
@@ -398,7 +407,7 @@ fn first_info(config: &Config, test: bool) -> TerminalInfo {
         test,
         accounts: config.accounts.iter().map(|a| a.id.clone()).collect(),
         running: None,
-        screen: Screen::Idle,
+        screen: Screen::idle(),
         inhibit_reasons: Vec::new(),
     }
 }

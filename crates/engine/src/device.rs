@@ -48,7 +48,8 @@ use unit::{FromFace, Seat, ToFace, Unit, UnitContext};
 pub enum DeviceEvent {
     /// A card or code was given; with the time at which it was read.
     Instrument(Instrument, Instant),
-    Key(Key),
+    /// A key was pressed; with the time at which it was read.
+    Key(Key, Instant),
     PinDigits {
         tag: u64,
         digits: u8,
@@ -59,8 +60,8 @@ pub enum DeviceEvent {
     PrinterReady,
 }
 
-/// A page as the lines of this terminal's display.
-pub type Draw = Arc<dyn Fn(&Screen) -> Vec<String> + Send + Sync>;
+/// A page as the lines of a display of this role, as they are now.
+pub type Draw = Arc<dyn Fn(&Screen, Option<DeviceRole>) -> Vec<String> + Send + Sync>;
 
 /// Surroundings of all devices.
 #[derive(Clone)]

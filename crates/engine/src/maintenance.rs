@@ -2,6 +2,7 @@
 //! at the clock.
 use crate::{terminal::Tell, terminal_service::TerminalService};
 use payterm_core::Input;
+use payterm_schema::config::AccountConfig;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
@@ -62,12 +63,18 @@ pub async fn check(service: Arc<TerminalService>) {
     }
 }
 
-/// Reserve and clock, without an end.
+/// Reserve, clock and keys, without an end.
 pub async fn watch(service: Arc<TerminalService>) {
     let floor = u64::from(service.config.store.free_mib) << 20;
     loop {
         if let Err(e) = service.store.keep_reserve(floor) {
             tracing::warn!("store: no reserve on the disk: {e}");
+        }
+        let full = service.store.free().is_ok_and(|free| free < floor);
+        let without = |a: &AccountConfig| service.examiner.vault.tmk_check_value(a.id.as_str()).is_none();
+        let keyless = service.config.accounts.iter().any(without);
+        for (what, lasts) in [("disk-full", full), ("keys-missing", keyless)] {
+            service.terminal.ask(Tell(Input::Trouble { what, lasts })).await.ok();
         }
         if let Some(by) = service.clock.jumped() {
             tracing::warn!(by_ms = by.0, "the system clock was set");

@@ -121,6 +121,8 @@ pub struct TerminalActor {
     pacing: bool,
     /// Entry modes, PIN pad and printer, as the machine was told of them last.
     devices: Option<(Vec<EntryMode>, bool, bool)>,
+    /// The printer's trouble, as the machine was told of it last.
+    printer_trouble: Option<&'static str>,
     /// Wait before the journal is opened again: none after a commit that worked.
     again: Duration,
     /// Records and snapshot that the store loaded when it was opened.
@@ -195,6 +197,7 @@ impl TerminalActor {
             yielding: false,
             pacing: false,
             devices: None,
+            printer_trouble: None,
             again: Duration::ZERO,
             first,
             ran: false,
@@ -233,7 +236,7 @@ impl TerminalActor {
         }
         let step = machine.boot(self.services.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
         self.machine = Some(machine);
-        (self.devices, self.shown) = (None, None);
+        (self.devices, self.printer_trouble, self.shown) = (None, None, None);
         self.take(step, ctx);
         self.devices_changed(ctx);
     }
@@ -445,6 +448,15 @@ impl TerminalActor {
         if self.machine.is_some() && self.devices != now {
             self.devices = now;
             self.input(Input::Devices { modes, pin_pad, printer }, ctx);
+        }
+        let trouble = self.services.registry.printer_trouble();
+        if self.machine.is_some() && self.printer_trouble != trouble {
+            let before = std::mem::replace(&mut self.printer_trouble, trouble);
+            for (what, lasts) in [(before, false), (trouble, true)] {
+                if let Some(what) = what {
+                    self.input(Input::Trouble { what, lasts }, ctx);
+                }
+            }
         }
     }
 

@@ -342,7 +342,7 @@ impl Terminal for Fake {
             zone: Default::default(),
             test: true,
             accounts: [account()].into_iter().chain(granted).collect(),
-            screen: if running.is_some() { sample::present() } else { Screen::Idle },
+            screen: if running.is_some() { sample::present() } else { Screen::idle() },
             running,
             inhibit_reasons: vec![InhibitReason::Queue],
         })))

@@ -5,7 +5,7 @@ use payterm_schema::{
     host::EntryMode,
     money::decimal,
     offline::{Check, Judgement, OfflineRule},
-    outcome::{Forwarding, OriginalShown, Reason, Status},
+    outcome::{Forwarding, OriginalShown, Reason},
     settlement::{Half, Settlement, StuckLine, UnpaidLine, Verdict},
     zone::Zone,
 };
@@ -177,8 +177,7 @@ impl Texts {
         let original = o.original.as_ref().map(|original| self.original(original));
         let reason = o.reason.as_ref();
         let settlement = o.settlement.as_deref();
-        let not_balanced = o.status == Status::Approved
-            && settlement.and_then(Settlement::verdict).is_some_and(|v| v != Verdict::Balanced);
+        let not_balanced = crate::screen::not_balanced(&o);
         let next = not_balanced.then(|| text("settlement-next"));
         let not_settled = settlement.filter(|s| !s.stuck.is_empty()).map(|s| self.not_settled(s, currency));
         let unpaid = settlement.filter(|s| !s.unpaid.is_empty()).map(|s| self.unpaid(s, currency));
@@ -189,7 +188,10 @@ impl Texts {
             ("label-request", Some(o.key.to_string())),
             ("label-txn", Some(o.txn.to_string())),
             ("label-kind", Some(self.word(o.kind))),
-            ("label-status", Some(self.word(o.status))),
+            (
+                "label-status",
+                Some(if not_balanced { text("status-not-balanced") } else { self.word(o.status) }),
+            ),
             ("label-authority", o.authority.map(|a| self.word(a))),
             ("label-reason", reason.map(|r| self.reason_text(r))),
             ("label-next", reason.map(|r| r.next.clone()).or(next)),

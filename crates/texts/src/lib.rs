@@ -28,7 +28,7 @@ pub use font::Font;
 pub use letters::Letters;
 pub use page::check_images;
 pub use paper::{Align, Barcode, Cell, Image, Line, Paper, QR_MAX, Size, columns_of, dots_of};
-pub use screen::ScreenContext;
+pub use screen::{Audience, ScreenContext};
 pub use slip::{SlipContext, VARIABLES, slip};
 pub use templates::{TEMPLATE_MAX, TemplateFault, Templates};
 pub use texts::{Texts, clean};

@@ -1,6 +1,6 @@
 //! A paper as abstract lines, and as text. How lines fit a width is decided here once, for text and printer
 //! alike.
-use crate::Letters;
+use crate::{Letters, clean};
 use qrcode::{Color, EcLevel, QrCode};
 use std::cell::Cell as Count;
 
@@ -140,7 +140,27 @@ pub(crate) enum Printed {
     Drawer(String),
 }
 
-/// Widths of the cells, in columns: at least 1 each.
+/// The widest word that is not broken at will: of a script with spaces.
+fn widest_word(text: &str) -> usize {
+    text.split(' ').filter(|word| word.is_ascii()).map(str::len).max().unwrap_or(0)
+}
+
+/// Widths of the cells: their shares, but that a word that is wider than its cell gets what others spare.
+fn widths_of(cells: &[Cell], columns: usize) -> Vec<usize> {
+    let mut widths = shares(cells, columns);
+    let needs: Vec<usize> = cells.iter().map(|c| widest_word(&clean(&c.text)).max(1)).collect();
+    for wide in 0..cells.len() {
+        for spare in (0..cells.len()).filter(|i| *i != wide) {
+            let lacks = needs[wide].saturating_sub(widths[wide]);
+            let moved = lacks.min(widths[spare].saturating_sub(needs[spare]));
+            widths[wide] += moved;
+            widths[spare] -= moved;
+        }
+    }
+    widths
+}
+
+/// Shares of the cells, in columns: at least 1 each.
 fn shares(cells: &[Cell], columns: usize) -> Vec<usize> {
     let all: usize = cells.iter().map(|c| usize::from(c.width)).sum();
     let free = columns.saturating_sub(cells.len().saturating_sub(1));
@@ -151,9 +171,19 @@ fn shares(cells: &[Cell], columns: usize) -> Vec<usize> {
     widths
 }
 
+/// A first cell whose word would still be broken stands above the others.
 fn columns_text(cells: &[Cell], columns: usize, letters: &Letters, replaced: &Count<u32>) -> Vec<String> {
-    let widths = shares(cells, columns);
+    let widths = widths_of(cells, columns);
     let wrap_in = |text: &str, w| wrap(&letters.printable(text, replaced), w, |c| letters.width(c));
+    if let [first, others @ ..] = cells
+        && !others.is_empty()
+        && widest_word(&clean(&first.text)) > widths[0]
+    {
+        let first = Cell { text: String::new(), ..first.clone() };
+        let rest: Vec<Cell> = [first].into_iter().chain(others.iter().cloned()).collect();
+        let above = wrap_in(&cells[0].text, columns);
+        return above.into_iter().chain(columns_text(&rest, columns, letters, replaced)).collect();
+    }
     let wrapped: Vec<Vec<String>> = cells.iter().zip(&widths).map(|(c, w)| wrap_in(&c.text, *w)).collect();
     let rows = wrapped.iter().map(Vec::len).max().unwrap_or(0);
     let pad = |text: &str, align: Align, width: usize| {

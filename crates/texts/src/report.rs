@@ -43,6 +43,17 @@ pub(crate) fn mark(currency: Currency) -> &'static str {
     if currency == Currency::CNY { "RMB" } else { currency.code() }
 }
 
+/// What is left of the money that came in: what the shop is paid, before fees.
+fn net(texts: Texts, debit: u64, credit: u64, currency: Currency) -> Line {
+    let sign = if debit < credit { "-" } else { "" };
+    let value = decimal(debit.abs_diff(credit), currency);
+    Line::Row {
+        left: texts.get("report-net", &[]),
+        right: format!("{} {sign}{value}", mark(currency)),
+        bold: true,
+    }
+}
+
 pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
     let time = |t: Time| ctx.time(t);
@@ -76,6 +87,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
                 let key = match key.as_str() {
                     OTHER | OTHER_FOREIGN => text("report-other"),
                     "" if by == By::Scheme => text("report-unnamed"),
+                    code if by == By::Scheme => texts.scheme_name(code),
                     _ => key,
                 };
                 let name = [key, texts.word(kind)]
@@ -102,6 +114,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
             right: sum(a.credit_minor),
             bold: true,
         });
+        lines.push(net(texts, a.debit_minor, a.credit_minor, a.currency));
     }
     lines.push(Line::Rule);
     lines.push(head(text("report-end")));
@@ -130,7 +143,7 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
     let name = |scheme: &str| match scheme {
         OTHER | OTHER_FOREIGN => text("report-other"),
         "" => text("report-unnamed"),
-        named => named.to_owned(),
+        code => texts.scheme_name(code),
     };
     let mut lines = heads(texts, o.test, ctx);
     lines.extend(o.line.map(|_| head(text("slip-private-line"))));
@@ -150,6 +163,7 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
         lines.push(Line::Rule);
         lines.push(bold(text(id), text(verdict_id(verdict))));
         lines.extend(sums(half));
+        lines.push(net(texts, half.debit_minor, half.credit_minor, currency));
     }
     lines.push(Line::Rule);
     for scheme in &s.schemes {

@@ -60,7 +60,8 @@ impl Texts {
         Paper { lines }
     }
 
-    /// The page of a display: the verdict, then what did not pass, the worst first.
+    /// The page of a display: the verdict, then what did not pass, the worst first. What a system says of
+    /// itself is for the report.
     pub(crate) fn self_test_page(self, report: &SelfTest) -> Vec<String> {
         let mut report = report.clone();
         self.fill_self_test(&mut report);
@@ -68,10 +69,11 @@ impl Texts {
         report.items.retain(|i| i.verdict > Verdict::Passed);
         report.items.sort_by_key(|i| std::cmp::Reverse(i.verdict));
         for item in &report.items {
-            lines.push(
-                self.get("self-test-line", &[("part", &self.part_name(item)), ("reason", &item.reason)]),
-            );
-            lines.push(item.remedy.clone());
+            let verdict = self.word(item.verdict);
+            let reason = if item.facts.contains_key("why") { &verdict } else { &item.reason };
+            lines.push(self.get("self-test-line", &[("part", &self.part_name(item)), ("reason", reason)]));
+            let remedy = self.find(&format!("screen-remedy-{}", clean(&item.code)), &[]);
+            lines.push(remedy.unwrap_or_else(|| item.remedy.clone()));
         }
         lines
     }

@@ -345,8 +345,8 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         tid: o.tid.clone(),
         operator: o.operator.clone(),
         acquirer: Some(ctx.acquirer_name.clone()).filter(|n| !n.is_empty()).or_else(|| o.acquirer.clone()),
-        issuer: o.issuer.clone(),
-        scheme: o.scheme.clone(),
+        issuer: o.issuer.as_deref().map(|code| texts.issuer_name(code)),
+        scheme: o.scheme.as_deref().map(|code| texts.scheme_name(code)),
         kind: texts.word(o.kind),
         status: texts.word(o.status),
         wallet: o.wallet.map(|w| texts.word(w)),
@@ -468,7 +468,7 @@ fn result_by(texts: Texts, o: &Outcome, ctx: &SlipContext) -> String {
     match o.answer_by {
         // No result comes by itself.
         None if o.kind.row().recovery == Recovery::ManualResolution => texts.get("slip-result-ask", &[]),
-        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, &ctx.zone, false))]),
+        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, &ctx.zone))]),
         None => texts.get("slip-result-open", &[]),
     }
 }
@@ -671,7 +671,7 @@ mod tests {
         {
             let paper = render(&broken, kind, &outcome(), &context());
             let text = paper.to_text(32);
-            for part in ["TEST", "DUPLICATE", "DO NOT TAKE", "606414000118", "CNY 12.34"] {
+            for part in ["TEST", "DUPLICATE", "DO NOT CHARGE", "606414000118", "CNY 12.34"] {
                 assert!(text.contains(part), "{part} is not on:\n{text}");
             }
             assert_eq!(paper.lines.last(), Some(&Line::Cut));

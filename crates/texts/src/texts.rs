@@ -88,18 +88,33 @@ impl Texts {
         reason.next = of("next");
     }
 
-    /// [`Texts::fill_reason`] for the reason of an outcome, if it has one.
+    /// [`Texts::fill_reason`] for the reason of an outcome, if it has one. The advice is that of its kind
+    /// where a sale's would be wrong.
     pub fn fill(self, outcome: &mut Outcome) {
         let (kind, status) = (outcome.kind, outcome.status);
         if let Some(reason) = &mut outcome.reason {
             self.fill_reason(reason);
             if let Some(next) = self.next_of(kind, status, &reason.code) {
-                reason.next = next;
+                reason.next = self.get(&next, &[]);
+            }
+            // Of money that was to go back, nobody expects a charge.
+            let back = match kind.row().marks_original {
+                Mark::Refunded => "nothing-refund",
+                Mark::Voided => "nothing-undo",
+                Mark::None | Mark::Completed | Mark::Adjusted => return,
+            };
+            if let Some(rest) = reason.next.strip_prefix(&self.get("nothing-charged", &[])) {
+                reason.next = self.get(back, &[]) + rest;
             }
         }
     }
 
-    /// Advice for what to do next where a sale's would be wrong: money that goes back, and questions.
+    /// Id of the advice for what to do next.
+    pub(crate) fn next_id(self, kind: Kind, status: Status, code: &str) -> String {
+        self.next_of(kind, status, code).unwrap_or_else(|| format!("next-{}", clean(code)))
+    }
+
+    /// Id of a kind's own advice: money that goes back, and questions.
     fn next_of(self, kind: Kind, status: Status, code: &str) -> Option<String> {
         // Ended before anything was sent, by people or by time.
         let nothing = code.ends_with("-timeout")
@@ -125,7 +140,8 @@ impl Texts {
                 return None;
             }
         };
-        self.find(&format!("next-kind-{what}-{group}"), &[])
+        let id = format!("next-kind-{what}-{group}");
+        self.find(&id, &[]).map(|_| id)
     }
 }
 

@@ -148,4 +148,14 @@ impl Texts {
     pub fn word(self, value: impl Word) -> String {
         self.get(value.id(), &[])
     }
+    /// Name of a card scheme or wallet, where there is one for the code of the host or the report.
+    pub(crate) fn scheme_name(self, code: &str) -> String {
+        let known = ["scheme", "wallet"].into_iter().find_map(|p| self.find(&format!("{p}-{code}"), &[]));
+        known.unwrap_or_else(|| code.to_owned())
+    }
+    /// Name of an issuer by the first four digits of its number, where there is one.
+    pub(crate) fn issuer_name(self, code: &str) -> String {
+        let known = code.get(..4).and_then(|bank| self.find(&format!("issuer-{bank}"), &[]));
+        known.unwrap_or_else(|| code.to_owned())
+    }
 }

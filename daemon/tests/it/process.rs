@@ -353,7 +353,7 @@ fn a_changed_configuration_is_taken_under_a_payment() {
     let start = |id| rig.runtime.block_on(client.start(&caller(), sale(id))).unwrap();
     assert!(reloaded().contains("STATUS=ready\n"), "nothing has changed");
     let key = start("a");
-    rig.virtuals().wait_screen("Please swipe", SOON).unwrap();
+    rig.virtuals().wait_screen("Swipe", SOON).unwrap();
     rig.edit(|c| {
         c.terminal.language = Language::ZhCn;
         c.log.level = "debug".into();
@@ -366,7 +366,7 @@ fn a_changed_configuration_is_taken_under_a_payment() {
     let told = reloaded();
     assert!(told.contains("needs a restart: account[0].reply_timeout_ms, terminal.shop\n"), "{told}");
     assert_eq!(language(), "zh-CN");
-    rig.virtuals().wait_screen("请刷卡", SOON).unwrap();
+    rig.virtuals().wait_screen("刷卡", SOON).unwrap();
     rig.virtuals().swipe(CARD, "3012", When::Within(SOON)).unwrap();
     rig.virtuals().pin("123456", When::Within(SOON)).unwrap();
     assert_eq!(rig.end(&client, &key).status, Status::Approved);

@@ -20,7 +20,7 @@ pub struct PaperConfig {
     /// print. Default false: the payment is taken and its slip waits.
     pub required: bool,
     /// Content of the QR code on slips, with the places `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`,
-    /// `{amount}`; empty = none.
+    /// `{amount}`. Default empty = none.
     pub qr: String,
     /// Content of the QR code by which the customer asks for an invoice 扫码开票, on the customer's copy; places
     /// as in `qr`. Default empty = none.
@@ -48,7 +48,7 @@ impl Default for PaperConfig {
             duplicate: DuplicatePolicy::Print,
             retry_ms: 2_000,
             required: false,
-            qr: "payterm:{mid}:{tid}:{batch}:{stan}:{rrn}".into(),
+            qr: String::new(),
             invoice_qr: String::new(),
             templates: None,
             font: None,

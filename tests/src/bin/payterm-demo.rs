@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
-    Notice, OperatorId, OperatorRequest, Outcome, Request, RequestKey, Status, Terminal,
+    Notice, OperatorId, OperatorRequest, Outcome, Request, RequestKey, Status, Terminal, Time,
     config::{Config, Language},
     notice::Screen,
     request::RequestWire,
@@ -141,10 +141,14 @@ impl Counter {
     }
 
     fn show(&self, notice: &Notice) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = Time(now.as_millis().try_into().unwrap_or(0));
         if let Notice::Phase { screen, .. } = notice
-            && !matches!(screen, Screen::Idle)
+            && !matches!(screen, Screen::Idle(_))
         {
             let context = payterm_texts::ScreenContext {
+                audience: payterm_texts::Audience::Customer,
+                now,
                 test: true,
                 columns: 32,
                 lines: 6,
@@ -221,6 +225,14 @@ impl Typing {
 }
 
 impl Counter {
+    /// The display as soon as it shows this.
+    fn display(&mut self, part: &str) -> Result<String> {
+        let shown = self.virtuals.wait_screen(part, Duration::from_secs(30))?;
+        for (i, line) in shown.iter().enumerate() {
+            println!("{} {line}", if i == 0 { "display  |" } else { "         |" });
+        }
+        Ok(shown.join("\n"))
+    }
     /// Text of the display where this is asked for.
     fn asks(&self, zh: &str, en: &str) -> String {
         if self.language == Language::En { en } else { zh }.into()
@@ -249,7 +261,7 @@ impl Counter {
         wire: RequestWire,
         act: impl FnOnce(&mut VirtualControl) -> Result<()>,
     ) -> Result<Outcome> {
-        let asked = self.asks("主管授权", "supervisor must allow");
+        let asked = self.asks("请输入主管密码", "supervisor's password");
         self.pay(wire, |h| {
             h.wait_screen(&asked, Duration::from_secs(10))?;
             for key in SUPERVISOR.chars().map(|d| d.to_string()).chain(["confirm".to_owned()]) {
@@ -373,6 +385,12 @@ impl Counter {
             })
             .await?;
         expect("lost card", &o, Status::Declined, Some("host-41"))?;
+        // What the bank says of the card is the app's and the cashier's to know.
+        let reason = o.reason.map(|r| r.text).unwrap_or_default();
+        let seen = self.display(&self.asks("咨询发卡行", "your bank"))?;
+        if seen.contains("41") || seen.contains(&reason) {
+            return Err(format!("the customer sees the bank's reason: {seen}").into());
+        }
 
         self.title("银行繁忙,自动重试", "the bank is busy, and is asked again");
         let o = self
@@ -384,6 +402,29 @@ impl Counter {
             .await?;
         expect("busy", &o, Status::Approved, None)?;
         self.take_papers(2)?;
+        Ok(())
+    }
+
+    /// The printer runs out of paper: the terminal says so until it has some, and the slips come then.
+    async fn out_of_paper(&mut self) -> Result<()> {
+        self.title("打印机缺纸", "the printer is out of paper");
+        self.virtuals.paper_out(true)?;
+        let o = self
+            .pay(sale("order-6", "6.60"), |h| {
+                h.swipe(ALICE.0, ALICE.1, SOON)?;
+                h.pin(PIN, SOON)?;
+                Ok(())
+            })
+            .await?;
+        expect("out of paper", &o, Status::Approved, None)?;
+        self.display(&self.asks("打印机缺纸", "out of paper"))?;
+        self.virtuals.paper_out(false)?;
+        println!("printer  : a new roll");
+        self.take_papers(2)?;
+        let seen = self.display(&self.asks("在线", "Online"))?;
+        if seen.contains(&self.asks("缺纸", "paper")) || seen.contains(&self.asks("签购单", "lips")) {
+            return Err(format!("the trouble is mended, and the display says: {seen}").into());
+        }
         Ok(())
     }
 
@@ -451,7 +492,7 @@ impl Counter {
             - totals.iter().map(|t| t.credit_minor).sum::<u64>();
         let net = stack.net("cup")?;
         println!("acquirer   {}", stack.acquirer(&["check"])?.trim_end().replace('\n', "\n           "));
-        let expected = 1234 + 2000 + 880 + 990 - 2000 - 234 + 4310;
+        let expected = 1234 + 2000 + 880 + 990 + 660 - 2000 - 234 + 4310;
         if i64::try_from(sum)? != expected || net != expected {
             return Err(format!("totals {sum}, the acquirer's books {net}, expected {expected}").into());
         }
@@ -464,6 +505,7 @@ async fn demo(language: Language) -> Result<()> {
         terminal(config, language);
         config.operators.required = true;
         config.flow.busy_wait_ms = 1_000;
+        config.flow.result_ms = 2_000;
     })?;
     let client = stack.client().await?;
     let mut c =
@@ -471,6 +513,7 @@ async fn demo(language: Language) -> Result<()> {
     c.opening(&stack).await?;
     c.logons(&stack).await?;
     c.sales().await?;
+    c.out_of_paper().await?;
     c.later_requests().await?;
     c.books(&stack).await?;
     let log = std::fs::read_to_string(stack.daemon_log())?;
@@ -484,9 +527,9 @@ async fn demo(language: Language) -> Result<()> {
     println!(
         "\n{}",
         if language == Language::En {
-            "All of it happened: 9 approved, 1 refused, 16 papers, books equal to the cent."
+            "All of it happened: 10 approved, 1 refused, 18 papers, books equal to the cent."
         } else {
-            "全部属实:9 笔成功,1 笔拒绝,16 张签购单,账目分文不差。"
+            "全部属实:10 笔成功,1 笔拒绝,18 张签购单,账目分文不差。"
         }
     );
     Ok(())

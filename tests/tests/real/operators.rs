@@ -229,7 +229,7 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
         let locked = session(&client, OperatorRequest::LogOn { operator: id("99") }, move || {
             answers(&mut typing, "Operator 99", &format!("{}c", WRONG[0]));
             answers(&mut typing, "Wrong password", &format!("{}c", WRONG[1]));
-            answers(&mut typing, "one try is left", &format!("{}c", WRONG[2]));
+            answers(&mut typing, "one try left", &format!("{}c", WRONG[2]));
         });
         assert_eq!(locked.await, Err(Fault::TerminalLocked));
         assert_eq!(refused(client.start(&caller(), wire(sale("o-3", "1.00"))).await), Fault::TerminalLocked);
@@ -254,7 +254,7 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     let client = stack.client().await?;
     assert!(operators(&client).await.locked.is_some());
     let listed = String::from_utf8(stack.ctl(&["--lang", "en", "operators", "list"])?.stdout)?;
-    assert!(listed.contains("Administrator") && listed.contains("The terminal is locked"), "{listed}");
+    assert!(listed.contains("Administrator") && listed.contains("Terminal locked"), "{listed}");
 
     monitor.kill()?;
     monitor.wait()?;

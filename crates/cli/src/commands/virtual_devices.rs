@@ -63,12 +63,12 @@ pub enum VirtualAction {
     Insert,
     /// Taps a contactless card.
     Tap,
-    /// Types a PIN and confirms: 4 to 12 digits, cancel, or bypass.
+    /// Types a PIN and confirms: 4 to 12 digits, clear, cancel or bypass.
     Pin { pin: String },
-    /// Presses a key: confirm, cancel or a digit.
+    /// Presses a key: confirm, cancel, clear or a digit.
     Key { key: String },
-    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel: keys 01
-    /// confirm.
+    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel,
+    /// clear: keys 01 confirm.
     Keys {
         #[arg(required = true)]
         keys: Vec<String>,
@@ -196,14 +196,14 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// `confirm`, `cancel`, or digits key by key; `-` reads them from stdin.
+/// `confirm`, `cancel`, `clear`, or digits key by key; `-` reads them from stdin.
 fn press(virtuals: &mut VirtualControl, part: &str, when: When) -> Result<(), Failure> {
     let typed = secret::or_stdin(part.to_owned(), "keys")?;
-    if matches!(typed.as_str(), "confirm" | "cancel") {
+    if matches!(typed.as_str(), "confirm" | "cancel" | "clear") {
         return virtuals.key(&typed, when).map_err(refused);
     }
     if typed.is_empty() || !typed.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Fault::invalid("keys", "digits, confirm or cancel").into());
+        return Err(Fault::invalid("keys", "digits, confirm, cancel or clear").into());
     }
     (0..typed.len()).try_for_each(|i| virtuals.key(&typed[i..=i], when).map_err(refused))
 }

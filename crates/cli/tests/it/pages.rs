@@ -82,16 +82,14 @@ async fn the_queue_says_what_each_is_and_who_holds_it() {
     let w = world().await;
     let d = w.run(&["--lang", "en", "queue"]).await;
     let rows: Vec<&str> = d.out.lines().collect();
-    assert!(rows[1].contains("reversal") && rows[1].contains("needs a person"), "{}", d.out);
+    assert!(rows[1].contains("reversal") && rows[1].contains("needs attention"), "{}", d.out);
     let when = |row: &str| row.matches("2026-03-05").count();
     assert!(
-        rows[2].contains("advice")
-            && rows[2].contains("held by boss")
-            && !rows[2].contains("being worked on"),
+        rows[2].contains("advice") && rows[2].contains("held by boss") && !rows[2].contains("pending"),
         "{}",
         d.out
     );
-    assert!(rows[3].contains("advice") && rows[3].contains("being worked on"), "{}", d.out);
+    assert!(rows[3].contains("advice") && rows[3].contains("pending"), "{}", d.out);
     assert_eq!(
         [when(rows[1]), when(rows[2]), when(rows[3])],
         [1, 1, 2],

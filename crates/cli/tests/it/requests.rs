@@ -28,7 +28,7 @@ async fn each_status_has_its_exit_status() {
     }
     let d = w.run(&["wait", "unknown-1", "--final"]).await;
     assert_eq!(d.code, 10, "{}", d.err);
-    assert!(d.err.contains("do not take the money again"), "{}", d.err);
+    assert!(d.err.contains("do not charge again"), "{}", d.err);
 }
 
 #[tokio::test]
@@ -207,9 +207,5 @@ async fn a_terminal_lost_while_waiting_is_not_a_decline() {
     drop(w);
     let d = wait(child).await;
     assert_eq!((d.code, d.json()["fault"].as_str()), (4, Some("Unreachable")), "{}", d.err);
-    assert!(
-        d.err.contains("do not take the money again") && d.err.contains("paytermctl recall sent-3"),
-        "{}",
-        d.err
-    );
+    assert!(d.err.contains("do not charge again") && d.err.contains("paytermctl recall sent-3"), "{}", d.err);
 }

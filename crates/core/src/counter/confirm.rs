@@ -1,21 +1,25 @@
-//! The supervisor allows the request, and the cashier confirms it, where that is asked for.
-use super::{Next, Serving, Stage, provisional};
-use crate::{context::Context, signal::Signal};
-use payterm_schema::{Kind, Status, outcome::Class};
+//! The cashier confirms the request, and the supervisor allows it, where that is asked for.
+use super::{Next, ServedOriginal, Serving, Stage, provisional};
+use crate::{
+    context::Context,
+    signal::{Asked, Signal},
+};
+use payterm_schema::{Status, outcome::Class};
 
-/// The supervisor is asked at the keypad.
+/// The supervisor is asked at the keypad: for what, with the voucher number of its original, and by whom.
 pub(super) fn approve(cx: &mut Context, s: &mut Serving) -> Next {
     s.stage = Stage::Approving;
-    cx.signal(Signal::AskApproval);
+    let voucher = match &s.original {
+        Some(ServedOriginal::Ours(o)) => o.stan,
+        Some(ServedOriginal::Elsewhere { .. }) | None => None,
+    };
+    let asked = Asked { kind: s.kind(), amount: s.amount(), voucher, by: Some(cx.operator()) };
+    cx.signal(Signal::AskApproval(asked));
     Next::Stay
 }
 
-/// It may be done: now the cashier confirms it, or it begins.
+/// The cashier confirms it, or it begins.
 pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
-    // The supervisor was asked for what is Stuck only.
-    if s.kind() == Kind::Settlement && cx.running().view.approved_by.is_some() {
-        return Next::Begin;
-    }
     let above = cx.settings.flow.confirm_above.as_ref();
     let large = above.zip(s.request.amount).is_some_and(|(above, m)| m.minor() > above.of(m.currency));
     if !s.request.confirm && !large {

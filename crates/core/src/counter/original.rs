@@ -1,5 +1,5 @@
 //! The original of a void, refund, completion, cancel or tip: how it is found, and what is said against it.
-use super::{Next, ServedOriginal, Serving, Stage};
+use super::{Next, ServedOriginal, Serving, Stage, start};
 use crate::{Effect, Query, context::Context};
 use payterm_schema::{
     Fault, Kind, Money, Outcome, RequestKey, Status,
@@ -56,21 +56,29 @@ pub(super) fn loaded(cx: &mut Context, s: &mut Serving, found: Result<Vec<Outcom
         (None, _) => return Next::fail("original-not-found", Class::C),
     };
     s.original = Some(original);
-    let card = match s.kind().row().card {
-        CardRule::None => false,
-        CardRule::Needed => true,
-        CardRule::AsOriginal => s.original().is_none_or(|o| o.wallet.is_none()),
-    };
+    let card = asks_card(s);
     s.account = s.original().and_then(|o| o.account.clone()).filter(|_| !card);
     // Known only now: the caller named no amount.
     if s.kind().row().amount == AmountRule::Optional && s.amount().is_none() {
         return Next::fail("amount-needed", Class::C);
     }
-    match (card, &s.account) {
-        (true, _) => Next::Present(None),
-        (false, Some(_)) => Next::Prepare,
-        // Without card and without an account that knows it, nobody can be asked.
-        (false, None) => Next::fail("original-not-found", Class::C),
+    // Without card and without an account that knows it, nobody can be asked.
+    if !card && s.account.is_none() {
+        return Next::fail("original-not-found", Class::C);
+    }
+    start::judged(cx, s)
+}
+
+/// The original was found and nothing is said against it; whoever must allow it has.
+pub(super) fn onward(s: &Serving) -> Next {
+    if asks_card(s) { Next::Present(None) } else { Next::Prepare }
+}
+
+fn asks_card(s: &Serving) -> bool {
+    match s.kind().row().card {
+        CardRule::None => false,
+        CardRule::Needed => true,
+        CardRule::AsOriginal => s.original().is_none_or(|o| o.wallet.is_none()),
     }
 }
 

@@ -20,10 +20,26 @@ fn modes(cx: &Context, s: &Serving, devices: &Devices, chosen: &[EntryMode]) -> 
     devices.modes.iter().copied().filter(allowed).collect()
 }
 
+/// What the customer is invited to: what can pay in the end. A reader that finds what cannot is armed too, so
+/// that it is told.
+fn invited(cx: &Context, s: &Serving, modes: &[EntryMode]) -> Vec<EntryMode> {
+    let wallets =
+        || instrument::candidates(&cx.settings, &s.request).iter().any(|a| !a.rules.wallets.is_empty());
+    let pays = |m: &EntryMode| match m {
+        EntryMode::Chip => card::runs(cx, s),
+        // Not in this version.
+        EntryMode::Contactless => false,
+        EntryMode::Code => wallets(),
+        EntryMode::Swipe | EntryMode::Manual => true,
+    };
+    modes.iter().copied().filter(pays).collect()
+}
+
 /// What is presented already was not taken, for `problem`; the time goes on.
 pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices, problem: Option<Problem>) -> Next {
     let modes = modes(cx, s, devices, &s.modes);
-    if modes.is_empty() {
+    let invited = invited(cx, s, &modes);
+    if invited.is_empty() {
         return Next::fail("reader-unavailable", Class::D);
     }
     let until = if let Stage::Presenting { until, .. } = s.stage {
@@ -31,7 +47,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices, proble
     } else {
         cx.after(cx.settings.flow.present_timeout_ms)
     };
-    s.enter(cx, Stage::Presenting { until, modes: modes.clone(), problem });
+    s.enter(cx, Stage::Presenting { until, modes: invited, problem });
     cx.ask(Ask::Offer { txn: s.txn, modes });
     Next::Stay
 }
@@ -48,7 +64,7 @@ pub(super) fn choose(cx: &Context, s: &mut Serving, devices: &Devices, digit: u8
         _ => Vec::new(),
     };
     // Something that works must be left.
-    if chosen == s.modes || modes(cx, s, devices, &chosen).is_empty() {
+    if chosen == s.modes || invited(cx, s, &modes(cx, s, devices, &chosen)).is_empty() {
         return Next::Stay;
     }
     s.modes = chosen;

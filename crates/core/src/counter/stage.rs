@@ -23,7 +23,7 @@ pub(crate) enum Stage {
     },
     Presenting {
         until: Time,
-        /// What is offered.
+        /// What the customer is invited to.
         modes: Vec<EntryMode>,
         problem: Option<Problem>,
     },

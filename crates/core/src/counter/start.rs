@@ -1,5 +1,5 @@
 //! A request is accepted: what is said against it before anything of it is on record, and its first stage.
-use super::{Devices, Next, Pin, Serving, Stage};
+use super::{Devices, Next, Pin, Serving, Stage, original};
 use crate::{AccountSettings, Call, context::Context, instrument, signal::Signal, view};
 use payterm_schema::{
     Fault, Kind, Notice, Request, RequestKey, RequestRecord,
@@ -122,15 +122,30 @@ pub(super) fn enter(
     }
 }
 
-/// The operator on duty may not do everything alone.
-pub(super) fn first_stage(cx: &Context, kind: Kind) -> Next {
+/// The operator on duty may not do everything alone. What is asked for was judged before: nobody allows what
+/// cannot be done.
+pub(super) fn judged(cx: &Context, s: &Serving) -> Next {
     let role = cx.state.staff.on_duty.as_ref().map_or(Role::Cashier, OperatorId::role);
-    let approval =
-        cx.settings.operators.required && kind.row().right == Right::Supervisor && role < Role::Supervisor;
-    if approval { Next::Approve } else { Next::Confirm }
+    let right = s.kind().row().right;
+    let approval = cx.settings.operators.required && right == Right::Supervisor && role < Role::Supervisor;
+    if approval { Next::Approve } else { allowed(s) }
 }
 
-/// After the confirmation: the original, the instrument, or straight to the host.
+/// It may be done: the instrument, or straight to the host.
+pub(super) fn allowed(s: &Serving) -> Next {
+    let row = s.kind().row();
+    if s.kind() == Kind::Settlement {
+        Next::Drain
+    } else if row.original != OriginalBy::None {
+        original::onward(s)
+    } else if row.card != CardRule::None {
+        Next::Present(None)
+    } else {
+        Next::Prepare
+    }
+}
+
+/// After the confirmation: the original, the supervisor, the instrument, or straight to the host.
 pub(super) fn begin(cx: &Context, s: &Serving, devices: &Devices) -> Next {
     let row = s.kind().row();
     if row.slip && cx.settings.paper.required && !devices.printer {
@@ -139,9 +154,7 @@ pub(super) fn begin(cx: &Context, s: &Serving, devices: &Devices) -> Next {
         Next::Drain
     } else if row.original != OriginalBy::None {
         Next::Load
-    } else if row.card != CardRule::None {
-        Next::Present(None)
     } else {
-        Next::Prepare
+        judged(cx, s)
     }
 }

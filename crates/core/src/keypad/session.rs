@@ -5,13 +5,17 @@
 //! Invariant: a wrong password is on record before the screen says so, and before the next one can be
 //! checked: cutting the power in between gains no try.
 use super::{Keypad, VaultAnswer, VaultAsk, ask_vault, happened, log_off, wrong_password};
-use crate::{Call, context::Context, signal::Signal};
+use crate::{
+    Call,
+    context::Context,
+    signal::{Asked, Signal},
+};
 use payterm_schema::{
-    Fault, Kind, Money, Notice, Screen, Time,
+    Fault, Notice, Screen, Time,
     device::Key,
     notice::Phase,
     operator::{LoggedOffWhy, OperatorEvent, OperatorId, OperatorRequest, Purpose, Role},
-    secret::{Password, ServiceCode, Typed},
+    secret::{Password, ServiceCode, Typed, TypedAhead},
     time::Millis,
 };
 
@@ -32,6 +36,8 @@ pub(super) struct Session {
     problem: Option<&'static str>,
     /// The last prompt; none before the first one.
     prompt: Option<Screen>,
+    /// Typed while the vault works, for the next prompt of this session and nobody else.
+    ahead: TypedAhead,
 }
 
 #[derive(Clone, Debug)]
@@ -43,7 +49,7 @@ enum Task {
     Unlock(OperatorId),
     EndRecovery,
     /// The supervisor allows the running request.
-    Approve,
+    Approve(Asked),
     WriteOff(WriteOff),
     /// Customer service's code unlocks the terminal.
     Service,
@@ -55,8 +61,7 @@ pub(crate) struct WriteOff {
     pub txn: u64,
     pub why: String,
     pub by: String,
-    pub kind: Kind,
-    pub amount: Option<Money>,
+    pub asked: Asked,
 }
 
 #[derive(Clone, Debug)]
@@ -187,11 +192,11 @@ impl Keypad {
     }
 
     /// The running request waits for the supervisor.
-    pub fn ask_approval(&mut self, cx: &mut Context) {
+    pub fn ask_approval(&mut self, cx: &mut Context, asked: Asked) {
         self.open_at(
             cx,
             None,
-            Task::Approve,
+            Task::Approve(asked),
             At::Password { operator: OperatorId::supervisor(), purpose: Purpose::Approve },
         );
     }
@@ -228,7 +233,7 @@ impl Keypad {
 
     /// The request that waited for the supervisor has ended.
     pub fn approval_gone(&mut self) {
-        if matches!(&self.session, Some(Session { task: Task::Approve, .. })) {
+        if matches!(&self.session, Some(Session { task: Task::Approve(_), .. })) {
             self.session = None;
         }
     }
@@ -247,6 +252,7 @@ impl Keypad {
             until: cx.now,
             problem: None,
             prompt: None,
+            ahead: TypedAhead::default(),
         });
     }
 
@@ -281,8 +287,7 @@ impl Keypad {
         let (digits, problem) = (s.typed.count(), s.problem.map(Into::into));
         // Who allows something must see what.
         let asked = match &s.task {
-            Task::WriteOff(w) => Some((w.kind, w.amount)),
-            Task::Approve => cx.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)),
+            Task::WriteOff(WriteOff { asked, .. }) | Task::Approve(asked) => Some(asked),
             Task::LogOn
             | Task::Change
             | Task::Add(_)
@@ -292,13 +297,14 @@ impl Keypad {
             | Task::Service => None,
         };
         let password = |operator: &OperatorId, purpose| {
-            let (kind, amount) =
-                asked.filter(|_| matches!(purpose, Purpose::Approve | Purpose::WriteOff)).unzip();
+            let asked = asked.filter(|_| matches!(purpose, Purpose::Approve | Purpose::WriteOff));
             Screen::Password {
                 operator: operator.clone(),
                 purpose,
-                kind,
-                amount: amount.flatten(),
+                kind: asked.map(|a| a.kind),
+                amount: asked.and_then(|a| a.amount),
+                voucher: asked.and_then(|a| a.voucher),
+                asked_by: asked.and_then(|a| a.by.clone()),
                 digits,
                 problem: s.problem.map(Into::into),
             }
@@ -333,7 +339,15 @@ impl Keypad {
         let Some(s) = self.session.as_mut() else { return false };
         match (&s.at, key) {
             // What is being checked cannot be taken back: a wrong try counts.
-            (At::Checking { .. } | At::Making { .. } | At::CheckingCode { .. }, _) => {}
+            (At::Checking { .. } | At::Making { .. } | At::CheckingCode { .. }, key) => {
+                s.ahead.push(key);
+            }
+            (At::Number | At::Password { .. } | At::New(_) | At::Code, Key::Clear) => {
+                s.typed.clear();
+                if let Some(screen) = self.session_screen(cx) {
+                    self.prompt(screen);
+                }
+            }
             (At::Number | At::Password { .. } | At::New(_) | At::Code, Key::Cancel) => {
                 self.close(cx, Err(Fault::NotDone { rule: "cancelled at the keypad".into() }))
             }
@@ -426,6 +440,25 @@ impl Keypad {
 
     /// The vault has answered a question of the session.
     pub(super) fn session_answer(&mut self, cx: &mut Context, tag: u64, answer: VaultAnswer) {
+        self.session_answered(cx, tag, answer);
+        self.type_ahead(cx);
+    }
+
+    /// What was typed meanwhile goes into the prompts of this session, until the vault works again. Behind a
+    /// try that failed nothing was meant for the next one.
+    fn type_ahead(&mut self, cx: &mut Context) {
+        while let Some(s) = &mut self.session
+            && !matches!(s.at, At::Checking { .. } | At::Making { .. } | At::CheckingCode { .. })
+        {
+            if s.problem.is_some() {
+                s.ahead.clear();
+            }
+            let Some(key) = s.ahead.take() else { return };
+            self.key(cx, key);
+        }
+    }
+
+    fn session_answered(&mut self, cx: &mut Context, tag: u64, answer: VaultAnswer) {
         let Some(s) = &self.session else { return };
         match (s.at.clone(), answer) {
             (
@@ -538,7 +571,7 @@ impl Keypad {
                 }
                 self.close(cx, known);
             }
-            (Task::Approve, Purpose::Approve) => self.close(cx, Ok(())),
+            (Task::Approve(_), Purpose::Approve) => self.close(cx, Ok(())),
             // Answered by whoever does it.
             (Task::WriteOff(WriteOff { txn, why, by, .. }), Purpose::WriteOff) => {
                 let call = self.session.take().and_then(|s| s.call);
@@ -551,7 +584,7 @@ impl Keypad {
                 | Task::Remove(_)
                 | Task::Unlock(_)
                 | Task::EndRecovery
-                | Task::Approve
+                | Task::Approve(_)
                 | Task::WriteOff(_)
                 | Task::Service,
                 Purpose::LogOn
@@ -580,8 +613,8 @@ impl Keypad {
             cx.answer(call, result.clone());
         }
         match (s.task, result) {
-            (Task::Approve, Ok(())) => cx.signal(Signal::Approved),
-            (Task::Approve, Err(_)) => cx.signal(Signal::Denied),
+            (Task::Approve(_), Ok(())) => cx.signal(Signal::Approved),
+            (Task::Approve(_), Err(_)) => cx.signal(Signal::Denied),
             (_, Err(Fault::OperatorLocked { .. })) => {
                 cx.signal(Signal::Show(Box::new(Screen::Trouble { what: "operator-locked".into() })))
             }

@@ -1,9 +1,14 @@
 //! What a person does to the queue: forward now, hold, release, write off. Nothing leaves it by itself but by
 //! the acquirer's word.
 use super::{Lines, exchange::Purpose};
-use crate::{Call, context::Context, signal::Signal, view};
+use crate::{
+    Call,
+    context::Context,
+    signal::{Asked, Signal},
+    view,
+};
 use payterm_schema::{
-    Fault, Kind, Money, ObligationRecord, Status,
+    Fault, ObligationRecord, Status,
     account::Stan,
     offline::QueueAct,
     outcome::{Class, Forwarding},
@@ -18,8 +23,8 @@ impl Lines {
             QueueAct::Release { txn } => hold(cx, txn, false, &by),
             // Answered when the supervisor has said yes or no; without operators a manager's word is enough.
             QueueAct::WriteOff { txn, why } => match self.may_write_off(cx, txn, &why) {
-                Ok((kind, amount)) if cx.settings.operators.required => {
-                    return cx.signal(Signal::AskWriteOff { call, txn, why, by, kind, amount });
+                Ok(asked) if cx.settings.operators.required => {
+                    return cx.signal(Signal::AskWriteOff { call, txn, why, by, asked });
                 }
                 Ok(_) => self.written_off(cx, txn, &why, &by),
                 Err(fault) => Err(fault),
@@ -66,7 +71,7 @@ impl Lines {
     }
 
     /// May it be written off? What it is, for the supervisor to see.
-    fn may_write_off(&self, cx: &Context, txn: u64, why: &str) -> Result<(Kind, Option<Money>), Fault> {
+    fn may_write_off(&self, cx: &Context, txn: u64, why: &str) -> Result<Asked, Fault> {
         if !(1..=80).contains(&why.chars().count()) || why.chars().any(char::is_control) {
             return Err(Fault::invalid("why", "1 to 80 printable characters"));
         }
@@ -101,7 +106,8 @@ impl Lines {
                 rule: "a message of its account is under way: wait for its answer".into(),
             });
         }
-        Ok((o.plan.kind, o.plan.amount))
+        let by = Some(cx.operator());
+        Ok(Asked { kind: o.plan.kind, amount: o.plan.amount, voucher: Some(o.plan.stan), by })
     }
 
     /// The supervisor has said yes.

@@ -3,6 +3,7 @@
 mod belief;
 mod chip;
 mod exact;
+mod keys;
 mod onboarding;
 mod profile_codes;
 mod recovery;

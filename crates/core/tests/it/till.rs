@@ -131,6 +131,7 @@ impl Till {
             let key = match k {
                 b'c' => Key::Confirm,
                 b'x' => Key::Cancel,
+                b'l' => Key::Clear,
                 digit => Key::Digit(digit),
             };
             self.input(Input::Key(key));

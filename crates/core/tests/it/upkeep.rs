@@ -91,14 +91,14 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     assert!(matches!(shown(&step)[..], [Screen::SelfTest { .. }]));
     // It leaves the screen by itself.
     let due = m.poll_timeout().unwrap().at;
-    assert!(matches!(shown(&m.handle_timeout(due))[..], [Screen::Idle]));
+    assert!(matches!(shown(&m.handle_timeout(due))[..], [Screen::Idle(_)]));
     // The same where nobody is on duty, or nothing can be paid yet.
     for (required, accounts) in [(true, settings(false).accounts), (false, Vec::new())] {
         let mut s = Settings { accounts, ..settings(false) };
         s.operators.required = required;
         let mut m = Machine::replay(s, None, []).unwrap();
         let rest = m.boot(NOW, "test", &[]);
-        assert!(matches!(shown(&rest)[..], [Screen::LogOn | Screen::Onboarding { .. }]));
+        assert!(matches!(shown(&rest)[..], [Screen::LogOn(_) | Screen::Onboarding { .. }]));
         assert!(matches!(
             shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..],
             [Screen::SelfTest { .. }]
@@ -141,7 +141,7 @@ fn the_language_is_kept_by_the_journal() {
         let order: Vec<_> =
             step.effects.iter().filter(|e| matches!(e, Effect::Speak(_) | Effect::Show(_))).collect();
         assert!(
-            matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle)] if *l == language),
+            matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle(_))] if *l == language),
             "{order:?}"
         );
         journal.extend(step.records);
@@ -156,6 +156,40 @@ fn the_language_is_kept_by_the_journal() {
     let mut old = serde_json::to_value(again.state()).unwrap();
     old.as_object_mut().unwrap().remove("language");
     assert_eq!(serde_json::from_value::<payterm_core::State>(old).unwrap().language, None);
+}
+
+/// On the page of rest until it is mended, whatever happens meanwhile; told once a minute at most.
+#[test]
+fn a_trouble_that_lasts_stays_on_the_page_of_rest() {
+    let mut m = machine(false, true);
+    let rests = |m: &Machine| if let Screen::Idle(rest) = m.screen() { Some(rest.troubles) } else { None };
+    let is_trouble = |n: &Notice| matches!(n, Notice::Screen { screen: Screen::Trouble { .. } });
+    let told =
+        |step: &Step| step.effects.iter().filter(|e| matches!(e, Effect::Tell(n) if is_trouble(n))).count();
+    let turn = |m: &mut Machine, what, lasts, after: i64| {
+        let now = payterm_schema::Time(NOW.0 + after);
+        told(&m.handle(Input::Trouble { what, lasts }, now))
+    };
+    assert_eq!(turn(&mut m, "printer", true, 0), 1);
+    assert_eq!(turn(&mut m, "disk-full", true, 1), 1);
+    assert_eq!(turn(&mut m, "printer", true, 2), 0, "it has not begun again");
+    assert_eq!(rests(&m), Some(vec!["disk-full".into(), "printer".into()]), "the worst first");
+    m.handle(sale(), NOW);
+    assert_eq!((rests(&m), turn(&mut m, "disk-full", false, 3)), (None, 0));
+    m.handle(
+        Input::Cancel { call: 2, key: RequestKey::new("app", "s").unwrap(), by: payterm_core::By::Caller },
+        NOW,
+    );
+    let due = m.poll_timeout().unwrap().at;
+    m.handle_timeout(due);
+    assert_eq!(rests(&m), Some(vec!["printer".into()]));
+    // A printer that comes and goes.
+    for after in [20_000, 30_000, 50_000] {
+        assert_eq!((turn(&mut m, "printer", false, after), turn(&mut m, "printer", true, after)), (0, 0));
+    }
+    assert_eq!((turn(&mut m, "printer", false, 61_000), turn(&mut m, "printer", true, 61_000)), (0, 1));
+    turn(&mut m, "printer", false, 62_000);
+    assert_eq!(rests(&m), Some(Vec::new()));
 }
 
 /// A host an hour ahead of the terminal: apps hear of it at once, the display waits until nobody is served
@@ -198,7 +232,7 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
     let (mut m, tag) = signs_in();
     let step = m.handle(reply(tag), NOW);
     assert_eq!((told(&step), shown(&step)), (1, vec![&trouble()]));
-    assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "the display does not stay with it");
+    assert!(matches!(shown(&timeout(&mut m))[..], [Screen::Idle(_)]), "the display does not stay with it");
     // Not over what a customer is asked, nor over the result.
     let (mut m, tag) = signs_in();
     m.handle(sale(), NOW);
@@ -211,7 +245,7 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
     assert!(told(&step) == 0 && matches!(m.screen(), Screen::Result { .. }), "{:?}", m.screen());
     let step = timeout(&mut m);
     assert_eq!((told(&step), m.screen()), (0, trouble()));
-    assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "once");
+    assert!(matches!(shown(&timeout(&mut m))[..], [Screen::Idle(_)]), "once");
 }
 
 #[test]

@@ -86,11 +86,11 @@ impl VirtualControl {
         self.act(Line { verb: "type", pan: Some(pan), expiry: Some(expiry), ..Line::default() }, when)
             .map(drop)
     }
-    /// Works the PIN pad: digits, `cancel` or `bypass`.
+    /// Works the PIN pad: digits, `clear`, `cancel` or `bypass`.
     pub fn pin(&mut self, pin: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "pin", pin: Some(pin), ..Line::default() }, when).map(drop)
     }
-    /// Presses a key: `confirm`, `cancel` or a digit.
+    /// Presses a key: `confirm`, `cancel`, `clear` or a digit.
     pub fn key(&mut self, key: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "key", key: Some(key), ..Line::default() }, when).map(drop)
     }

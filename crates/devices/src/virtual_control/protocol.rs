@@ -142,9 +142,10 @@ impl Line<'_> {
                 let act = match Self::need("pin", self.pin)? {
                     "cancel" => PinAct::Cancel,
                     "bypass" => PinAct::Bypass,
+                    "clear" => PinAct::Clear,
                     digits => PinAct::Digits(
                         Pin::parse(digits)
-                            .ok_or_else(|| Refused::new("pin", "4 to 12 digits, cancel or bypass"))?,
+                            .ok_or_else(|| Refused::new("pin", "4 to 12 digits, clear, cancel or bypass"))?,
                     ),
                 };
                 bench.pin(self.device, act, self.when()?).map(|()| done)
@@ -153,8 +154,9 @@ impl Line<'_> {
                 let key = match Self::need("key", self.key)?.as_bytes() {
                     b"confirm" => Key::Confirm,
                     b"cancel" => Key::Cancel,
+                    b"clear" => Key::Clear,
                     [d @ b'0'..=b'9'] => Key::Digit(*d),
-                    _ => return Err(Refused::new("key", "confirm, cancel or one digit")),
+                    _ => return Err(Refused::new("key", "confirm, cancel, clear or one digit")),
                 };
                 bench.present(self.device, SourceEvent::Key(key), self.when()?).map(|()| done)
             }

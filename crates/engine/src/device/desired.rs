@@ -15,7 +15,8 @@ pub struct DesiredState {
     since: Option<Instant>,
     /// The PIN entry that is asked for.
     pub pin: Option<u64>,
-    pub screen: Option<Screen>,
+    /// The page that is shown, and since when.
+    screen: Option<(Screen, Instant)>,
 }
 
 impl DesiredState {
@@ -34,6 +35,19 @@ impl DesiredState {
     /// may be further than what the customer was asked.
     pub fn was_for(&self, txn: u64, read: Instant) -> bool {
         self.txn == Some(txn) && self.since.is_some_and(|since| since <= read)
+    }
+    pub fn show(&mut self, screen: &Screen) {
+        if self.screen() != Some(screen) {
+            self.screen = Some((screen.clone(), Instant::now()));
+        }
+    }
+    pub fn screen(&self) -> Option<&Screen> {
+        self.screen.as_ref().map(|(screen, _)| screen)
+    }
+    /// Tells whether a key that was read at that time may have been pressed for this page. One on which money
+    /// is agreed must have been shown before.
+    pub fn was_shown(&self, page: &Screen, read: Instant) -> bool {
+        !page.agrees() || self.screen.as_ref().is_some_and(|(screen, since)| screen == page && *since <= read)
     }
     /// Arms the reader by its switch from now on.
     pub(super) fn switched(&mut self, name: &str, kind: DeviceKind, switch: Arc<Switch>) {
@@ -83,6 +97,19 @@ mod tests {
         desired.ask(None, Vec::new());
         desired.ask(Some(1), vec![EntryMode::Swipe]);
         assert!(!desired.was_for(1, read), "of a machine that was discarded");
+    }
+
+    #[test]
+    fn a_key_of_before_agrees_to_no_money() {
+        let page = Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: None };
+        let (mut desired, early) = (DesiredState::default(), Instant::now());
+        assert!(!desired.was_shown(&page, early) && desired.was_shown(&Screen::idle(), early));
+        desired.show(&Screen::idle());
+        assert!(!desired.was_shown(&page, Instant::now()), "the machine is ahead of the display");
+        desired.show(&page);
+        let seen = Instant::now();
+        desired.show(&page);
+        assert!(!desired.was_shown(&page, early) && desired.was_shown(&page, seen));
     }
 
     #[test]

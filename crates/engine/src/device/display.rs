@@ -1,4 +1,5 @@
-//! Displays: a screen is drawn a moment after it was asked for.
+//! Displays: a screen is drawn a moment after it was asked for, and again each second while a time runs on
+//! it.
 use super::shell::{Port, Shell, Told, Up};
 use actix::{AsyncContext, Context};
 use payterm_devices::{DeviceError, Face, Handle, Interrupt};
@@ -8,6 +9,8 @@ use std::{convert::Infallible, sync::mpsc::Receiver, time::Duration};
 /// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past.
 /// 5 ms: no eye sees it.
 pub const DRAW: Duration = Duration::from_millis(5);
+/// A page on which a time runs is looked at this often.
+const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct Display {
@@ -15,6 +18,8 @@ pub struct Display {
     /// A screen will be drawn soon.
     drawing: bool,
     showing: bool,
+    /// A page on which a time runs will be looked at again.
+    ticking: bool,
 }
 
 pub enum Order {
@@ -84,13 +89,20 @@ impl Port for Display {
 
 /// The display shows what is wanted now.
 fn draw(shell: &mut Shell<Display>, ctx: &mut Context<Shell<Display>>) {
-    let screen = shell.context.desired().screen.clone();
+    let screen = shell.context.desired().screen().cloned();
     let Some(screen) = screen.filter(|_| shell.is_open() && !shell.port.showing) else { return };
     // The lines count: the language may have changed.
-    let lines = (shell.context.around.draw)(&screen);
+    let lines = (shell.context.around.draw)(&screen, shell.context.config.role());
     if shell.port.drawn.as_ref() != Some(&lines) {
         shell.port.drawn = Some(lines.clone());
         let time = shell.command_time();
         shell.port.showing = shell.order(Order::Show(lines), time, ctx);
+    }
+    if screen.runs() && !shell.port.ticking {
+        shell.port.ticking = true;
+        ctx.run_later(TICK, |shell, ctx| {
+            shell.port.ticking = false;
+            Display::refresh(shell, ctx);
+        });
     }
 }

@@ -44,6 +44,16 @@ impl Registry {
             d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy)
         })
     }
+    /// Why slips cannot be printed, as a trouble that lasts ([`payterm_schema::notice::TROUBLES`]).
+    pub fn printer_trouble(&self) -> Option<&'static str> {
+        let all = self.lock();
+        let printer = all.values().find(|e| e.main && e.device.kind == DeviceKind::Printer)?;
+        match printer.device.state {
+            DeviceState::Degraded if printer.device.health.contains("paper") => Some("paper-out"),
+            DeviceState::Degraded | DeviceState::Failed => Some("printer"),
+            DeviceState::Opening | DeviceState::Idle | DeviceState::Busy => None,
+        }
+    }
     fn any(&self, is: impl Fn(&Device) -> bool) -> bool {
         self.lock().values().any(|e| e.main && is(&e.device))
     }

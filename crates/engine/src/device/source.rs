@@ -95,7 +95,7 @@ impl Port for Source {
     fn report(shell: &mut Shell<Self>, Read(event, read): Read, _: &mut Context<Shell<Self>>) {
         shell.context.event(match event {
             SourceEvent::Instrument(instrument) => DeviceEvent::Instrument(instrument, read),
-            SourceEvent::Key(key) => DeviceEvent::Key(key),
+            SourceEvent::Key(key) => DeviceEvent::Key(key, read),
         });
     }
     fn refresh(shell: &mut Shell<Self>, ctx: &mut Context<Shell<Self>>) {

@@ -209,6 +209,9 @@ pub(super) fn tell(services: &Services, mut notice: Notice) {
         Notice::Onboarding { onboarding: a } => {
             tracing::info!(onboarding = a.id, revision = a.revision, stage = a.stage.name(), "onboarding")
         }
+        Notice::Screen { screen: Screen::Trouble { what } } => {
+            tracing::warn!(trouble = what, "the terminal needs attention")
+        }
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
     match &notice {
@@ -272,7 +275,7 @@ fn fill_reason(texts: Texts, outcome: &mut Arc<Outcome>) {
 }
 
 pub(super) fn show(services: &Services, screen: &Screen) {
-    services.desired.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
+    services.desired.lock().unwrap_or_else(PoisonError::into_inner).show(screen);
     services.devices.draw();
 }
 

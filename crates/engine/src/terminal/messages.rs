@@ -99,7 +99,16 @@ impl Handler<FromDevice> for TerminalActor {
                 });
                 self.input(Input::Instrument { instrument, card }, ctx);
             }
-            DeviceEvent::Key(k) => self.input(Input::Key(k), ctx),
+            DeviceEvent::Key(key, read) => {
+                let asked = self.machine.as_ref().map(Machine::screen);
+                let desired = self.services.desired.lock().unwrap_or_else(PoisonError::into_inner);
+                let seen = asked.is_none_or(|page| desired.was_shown(&page, read));
+                drop(desired);
+                // Pressed for what was shown before: it agrees to no money.
+                if seen {
+                    self.input(Input::Key(key), ctx)
+                }
+            }
             DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
             DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),
             DeviceEvent::Changed(device) => {

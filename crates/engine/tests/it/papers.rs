@@ -2,7 +2,7 @@
 use crate::rig::{Rig, SOON, caller, sale};
 use payterm_devices::soft_printer::SoftPrinter;
 use payterm_schema::{
-    Caller, DeviceKind, DeviceState, Fault, RequestKey, Status,
+    Caller, DeviceKind, DeviceState, Fault, RequestKey, Screen, Status,
     config::{Config, DeviceConfig, Language},
     device::Confirm,
     page::Printable,
@@ -22,6 +22,36 @@ fn a_printer_out_of_paper_holds_up_nothing() {
     let (_, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
     assert!(papers.iter().all(|p| !p.contains("DUPLICATE")), "no byte of it had been sent");
     rig.until("the papers are done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+}
+
+/// The display at rest, the log and the faces say it; once a minute at most, and not any more when there is
+/// paper.
+#[test]
+fn out_of_paper_is_told_until_there_is_some() {
+    let mut rig = Rig::new(|c| c.flow.result_ms = 100);
+    let log = rig.dir.path().join("log");
+    rig.log = Some(std::fs::File::create(&log).unwrap());
+    rig.restart();
+    let troubles = |r: &Rig| {
+        let info = r.runtime.block_on(r.t().info()).unwrap();
+        if let Screen::Idle(rest) = &info.screen { Some(rest.troubles.clone()) } else { None }
+    };
+    rig.until("nothing is wrong", |r| troubles(r) == Some(Vec::new()));
+    for round in ["a", "b"] {
+        rig.virtuals().paper_out(true).unwrap();
+        assert_eq!(rig.sale(round).status, Status::Approved);
+        rig.until("it is told", |r| {
+            troubles(r) == Some(vec!["paper-out".to_owned(), "slips-waiting".to_owned()])
+        });
+        rig.virtuals().wait_screen("Printer out of paper", SOON).unwrap();
+        rig.virtuals().paper_out(false).unwrap();
+        rig.until("it is mended", |r| troubles(r) == Some(Vec::new()));
+        let shown = rig.virtuals().wait_screen("Online", SOON).unwrap();
+        assert!(!shown.iter().any(|l| l.contains("paper") || l.contains("Slips")), "{shown:?}");
+    }
+    let log = std::fs::read_to_string(&log).unwrap();
+    let warned = |what: &str| log.lines().filter(|l| l.contains("WARN") && l.contains(what)).count();
+    assert_eq!((warned("trouble=\"paper-out\""), warned("trouble=\"slips-waiting\"")), (1, 1), "{log}");
 }
 
 #[test]

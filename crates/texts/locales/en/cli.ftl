@@ -50,9 +50,9 @@ cli-at-the-keypad = go on at the terminal's keypad
 
 # A request under way.
 cli-request-id = request id { $id }
-cli-outcome-lost = what became of it is not known here: do not take the money again before you have asked with: paytermctl recall { $id }
+cli-outcome-lost = what became of it is not known here: do not charge again before you have asked with: paytermctl recall { $id }
 cli-goes-on = it goes on; ask for its outcome with: paytermctl recall { $id }
-cli-wait-final = unknown: do not take the money again; waiting for the final outcome
+cli-wait-final = unknown: do not charge again; waiting for the final outcome
 cli-cancelling = cancelling
 cli-cancel-refused = { $fault }; Ctrl-C again leaves it running
 cli-unreadable = the reader could not read it: { $why }

@@ -196,3 +196,6 @@ next-reconcile-amount = 金额不一致。请凭商户存根申请调账
 next-reconcile-status = 一方成功,另一方已撤销。请用 paytermctl explain 核对后向收单机构查询
 next-reconcile-written_off = 本机已核销而收单机构计入:商户已收款。请留存对账单,切勿再次收款
 next-reconcile-unknown = 本机结果未知而收单机构计入。请凭其参考号登记(paytermctl queue),重新收款前先向收单机构核实
+nothing-charged = 未扣款
+nothing-refund = 未退款
+nothing-undo = 原交易仍然有效

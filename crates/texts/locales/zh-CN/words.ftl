@@ -206,3 +206,4 @@ offline-rule-reversal = 此卡无结果未知的交易
 offline-rule-clock = 时钟可信
 label-unpaid = 被拒绝或已核销
 label-not-settled = 未结算,请联系收单机构
+status-not-balanced = 已结束,对账不平

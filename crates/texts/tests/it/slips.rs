@@ -203,7 +203,7 @@ fn the_paper_of_an_advice_says_what_happened() {
             (
                 Forwarding::Pending,
                 &["通知待人工处理", "不要重复收款", "未确认收到通知"],
-                ["NOTIFICATION STUCK", "DO NOT TAKE", "did not confirm that it was told"],
+                ["NOTIFICATION STUCK", "DO NOT CHARGE", "did not confirm that it was told"],
             ),
         ] {
             let [paper_zh, paper_en] = advised(kind, forwarding.clone());
@@ -212,7 +212,7 @@ fn the_paper_of_an_advice_says_what_happened() {
                 assert!(parts.iter().all(|p| paper.contains(&p.replace(' ', ""))), "{parts:?}: {paper}");
                 assert!(!paper.contains("REVERSAL") && !paper.contains("冲正"), "{paper}");
                 assert_eq!(
-                    paper.contains("DONOTTAKE") || paper.contains("不要重复收款"),
+                    paper.contains("DONOTCHARGE") || paper.contains("不要重复收款"),
                     forwarding == Forwarding::Pending,
                     "{paper}"
                 );
@@ -264,7 +264,9 @@ fn a_slip_has_every_field() {
         "收单机构",
         "48023100",
         "发卡机构",
-        "01030000",
+        "农业银行",
+        "**/**",
+        "(MERCHANT NO.)",
         "卡号",
         "622848******1234 /S",
         "交易类型",
@@ -364,7 +366,7 @@ fn the_heads_that_warn() {
         }
         let (not_approved, do_not_take) = match language {
             Language::ZhCn => ("交易未成功", "不要重复收款"),
-            Language::En => ("NOT APPROVED", "DO NOT TAKE THE MONEY"),
+            Language::En => ("NOT APPROVED", "DO NOT CHARGE AGAIN"),
         };
         for paper in all(declined()) {
             assert!(

@@ -282,7 +282,9 @@ fn every_text_that_code_and_templates_name_exists() {
     {
         named.extend(ids(&file, ["t(\"", "\""]));
     }
-    for file in std::fs::read_dir(root().join("src")).expect("src").map(|f| f.expect("file").path()) {
+    let mut files = Vec::new();
+    rust_files(&root().join("src"), &mut files);
+    for file in files {
         let prefixes = [
             "slip-",
             "label-",
@@ -490,6 +492,65 @@ fn every_fault_is_told_in_both_languages() {
     assert!(chinese(&zh.fault(&money.into())));
 }
 
+/// Every trouble and every wait that can be shown has its text, and no text stands for what cannot be.
+#[test]
+fn the_texts_of_troubles_and_waits_are_those_that_are_shown() {
+    let mut files = Vec::new();
+    for part in ["crates/core", "crates/engine", "schema"] {
+        rust_files(&root().join("../..").join(part).join("src"), &mut files);
+    }
+    let code: String =
+        files.iter().map(|f| code_of(&std::fs::read_to_string(f).expect("readable"))).collect();
+    let named: BTreeSet<&str> = code.split('"').skip(1).step_by(2).collect();
+    let shown = |marks: &[&str]| -> BTreeSet<String> {
+        marks.iter().flat_map(|m| between(&code, m, "\"").map(str::to_owned)).collect()
+    };
+    let lasting = payterm_schema::notice::TROUBLES.map(str::to_owned);
+    let troubles = shown(&["Trouble { what: \"", "trouble(\""]).into_iter().chain(lasting).collect();
+    let waits = shown(&["Screen::wait(\"", "Stage::Settling { what: \"", "Stage::Busy { until, what: \""]);
+    for (prefix, told, parts) in [
+        ("trouble-", troubles, "unknown"),
+        ("wait-", waits, "unknown please seconds no-answer owed deadline"),
+    ] {
+        let told: BTreeSet<String> = told;
+        assert!(told.len() >= 4, "{told:?}");
+        for language in LANGUAGES {
+            let (all, _) = entries(language);
+            let texts: BTreeSet<&str> = all.keys().filter_map(|id| id.strip_prefix(prefix)).collect();
+            let missing: Vec<_> = told.iter().filter(|id| !texts.contains(id.as_str())).collect();
+            assert!(missing.is_empty(), "{prefix}: no text for {missing:?}");
+            let unused: Vec<_> = texts
+                .iter()
+                .filter(|id| !named.contains(**id) && parts.split(' ').all(|part| part != **id))
+                .collect();
+            assert!(unused.is_empty(), "{prefix}: nobody shows {unused:?}");
+        }
+    }
+}
+
+/// Where a sale's advice says that nothing was charged, one of money that goes back says so in its words.
+#[test]
+fn a_refund_that_came_to_nothing_was_not_charged() {
+    for texts in LANGUAGES.map(Texts::new) {
+        for code in ["pin-pad-unavailable", "not-approved", "reader-unavailable", "card-refused"] {
+            let next = |kind| {
+                let mut o = Outcome { kind, status: Status::Failed, ..unknown() };
+                o.reason = Some(Reason::new(code, Class::D));
+                texts.fill(&mut o);
+                o.reason.expect("a reason").next
+            };
+            let charged = texts.get("nothing-charged", &[]);
+            assert!(next(Kind::Sale).starts_with(&charged));
+            assert!(
+                next(Kind::Refund).starts_with(&texts.get("nothing-refund", &[])),
+                "{}",
+                next(Kind::Refund)
+            );
+            assert!(!next(Kind::Void).contains(&charged), "{}", next(Kind::Void));
+        }
+    }
+}
+
 /// Codes of the self-test's findings, from the drivers and the daemon.
 #[test]
 fn every_finding_says_what_was_found_and_what_to_do() {
@@ -569,13 +630,10 @@ fn the_lines_of_a_settlement_say_what_is_left_to_do() {
         let o = Outcome { kind: Kind::Settlement, settlement: Some(Box::new(settled)), ..sale() };
         let lines = Texts::new(Language::En).outcome_lines(&o, &payterm_schema::zone::Zone::default());
         let of = |label: &str| lines.iter().find(|(l, _)| l == label).map(|(_, v)| v.as_str());
-        assert_eq!(
-            of("Not settled, ask the acquirer"),
-            Some("Voice-authorised sale 000006 000077 8.00 / and 2 more")
-        );
+        assert_eq!(of("Not settled, ask the acquirer"), Some("Voice sale 000006 000077 8.00 / and 2 more"));
         assert_eq!(
             of("Refused or written off"),
-            Some("Sale 000007 000118 1234.50 622848******1234: refused (51), a person must look")
+            Some("Sale 000007 000118 1234.50 622848******1234: refused (51), needs attention")
         );
         assert_eq!(of("What to do").is_some_and(|v| v.contains("paytermctl reconcile")), told, "{lines:?}");
     }

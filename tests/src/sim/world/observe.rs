@@ -5,7 +5,7 @@ use crate::sim::digest::Observed;
 use payterm_core::{Ask, Effect, Step};
 use payterm_hosts::{Profile, Station, build};
 use payterm_schema::{
-    HostMessage, Kind, Notice, Outcome, Pan, Screen,
+    HostMessage, Kind, Notice, Outcome, Pan, Screen, Time,
     config::Language,
     host::EntryMode,
     host::{CardSecrets, SecretsFrom},
@@ -14,7 +14,7 @@ use payterm_schema::{
     record::ObligationState,
     secret::{Mac, MacAlgorithm, MacError, MacValue},
 };
-use payterm_texts::{ScreenContext, SlipContext, Templates, Texts, slip};
+use payterm_texts::{Audience, ScreenContext, SlipContext, Templates, Texts, slip};
 use std::sync::LazyLock;
 
 /// A MAC that depends on every byte, without a key.
@@ -106,8 +106,10 @@ fn paper(job: &PaperJob, duplicate: bool) -> Observed {
     Observed::Paper { duplicate, lines: text.lines().map(str::to_owned).collect() }
 }
 
-fn screen(screen: &Screen) -> Vec<String> {
+fn screen(screen: &Screen, now: Time) -> Vec<String> {
     let context = ScreenContext {
+        audience: Audience::Cashier,
+        now,
         test: false,
         columns: 40,
         lines: 8,
@@ -183,7 +185,7 @@ impl World {
                 | Effect::Renew => {}
             }
         }
-        let shown = shown.map(screen);
+        let shown = shown.map(|page| screen(page, self.clock()));
         let at = self.clock().since(crate::sim::script::at_epoch()).0;
         if let Some(digest) = &mut self.digest {
             digest.step(at, &asked, &done, shown);

@@ -356,6 +356,7 @@ impl World {
             let key = match k {
                 b'c' => Key::Confirm,
                 b'x' => Key::Cancel,
+                b'l' => Key::Clear,
                 digit => Key::Digit(digit),
             };
             self.later(20 * i, Event::Key(key));
