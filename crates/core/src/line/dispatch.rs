@@ -2,20 +2,21 @@
 use super::{Line, exchange::Purpose};
 use crate::{context::Context, signal::Signal};
 use payterm_schema::{
-    HostEvent,
+    AccountId, HostEvent,
     host::{MacVerdict, MessageKind, Plan, SecretsFrom},
 };
 
 /// Whether the host made its answer just now: to what was sent before it may repeat the one of then, with the
 /// time of then.
-fn fresh(cx: &Context, purpose: &Purpose) -> bool {
+fn fresh(cx: &Context, id: &AccountId, purpose: &Purpose) -> bool {
     match purpose {
         Purpose::Obligation { txn, stan } | Purpose::Advice { txn, stan } => {
             cx.state.obligation(*txn, *stan).is_some_and(|o| !o.had_left)
         }
-        Purpose::Query { .. } | Purpose::Settlement { .. } | Purpose::Probe { .. } => true,
-        // They are judged when they are believed.
-        Purpose::Request { .. } | Purpose::SignIn => false,
+        Purpose::Settlement { .. } => cx.settling(id).is_some_and(|s| !s.left),
+        Purpose::Probe { .. } => true,
+        // A query's answer speaks of its original; the others are judged when they are believed.
+        Purpose::Query { .. } | Purpose::Request { .. } | Purpose::SignIn => false,
     }
 }
 
@@ -42,7 +43,9 @@ impl Line {
                 HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => self.exchanges.miss(tag, purpose),
                 HostEvent::Reply { answer, .. } => {
                     self.heard(cx);
-                    if matches!(answer.mac, MacVerdict::Good | MacVerdict::NotUsed) && fresh(cx, &purpose) {
+                    if matches!(answer.mac, MacVerdict::Good | MacVerdict::NotUsed)
+                        && fresh(cx, self.id(), &purpose)
+                    {
                         cx.judge_clock(self.id(), answer);
                     }
                 }
