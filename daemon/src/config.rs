@@ -6,7 +6,7 @@ mod reading;
 use crate::logging::Level;
 use payterm_devices::Drivers;
 use payterm_engine::files;
-use payterm_schema::config::Config;
+use payterm_schema::{Fault, config::Config};
 use reading::Reading;
 use serde_json::Value;
 use std::{
@@ -71,6 +71,27 @@ impl fmt::Display for Finding {
 /// Reads a file and checks it with all that it names: what is in it, the files and directories, and that
 /// somebody can call, log on and pay. `state` is the state directory in place of `store.dir`.
 pub fn load(path: &Path, state: Option<&Path>, drivers: &Drivers) -> Result<Config, ConfigError> {
+    read(path, state, drivers, |_| false)
+}
+
+/// [`load`] for a start, which goes on without what no payment needs: a disk for backups that is not there
+/// yet must not keep a shop from selling. The terminal warns of it, and works without.
+pub fn load_to_start(path: &Path, state: Option<&Path>, drivers: &Drivers) -> Result<Config, ConfigError> {
+    const SPARED: [&str; 4] = ["store.backup_dir", "store.generation_file", "paper.templates", "paper.font"];
+    read(
+        path,
+        state,
+        drivers,
+        |fault| matches!(fault, Fault::Invalid { field, .. } if SPARED.contains(&field.as_str())),
+    )
+}
+
+fn read(
+    path: &Path,
+    state: Option<&Path>,
+    drivers: &Drivers,
+    spared: impl Fn(&Fault) -> bool,
+) -> Result<Config, ConfigError> {
     let read = |cause| ConfigError::Read { path: path.to_owned(), cause };
     if std::fs::metadata(path).map_err(read)?.len() > MAX_BYTES {
         return Err(ConfigError::TooLong { path: path.to_owned() });
@@ -89,7 +110,7 @@ pub fn load(path: &Path, state: Option<&Path>, drivers: &Drivers) -> Result<Conf
         if let Some(dir) = state {
             config.store.dir = dir.to_owned();
         }
-        for fault in files::broken(&config) {
+        for fault in files::broken(&config).into_iter().filter(|fault| !spared(fault)) {
             reading.fault(fault, &config, drivers);
         }
         reading.config = Some(config);

@@ -1,12 +1,21 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{Reread, RunError, config, logging, run};
+use payterm_daemon::{
+    Reread, RunError,
+    config::{self, ConfigError},
+    logging, run,
+};
 use payterm_devices::Drivers;
 use payterm_engine::{EngineError, demo};
 use payterm_journal::StoreError;
 use payterm_schema::config::{AccountConfig, BusKind, Config};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 /// Exit status: the state directory holds a journal of an earlier format.
 const EARLIER_FORMAT: u8 = 3;
@@ -35,6 +44,9 @@ struct Args {
     print_schema: bool,
 }
 
+/// How the configuration is read: to be checked, or to start with it.
+type Load = fn(&Path, Option<&Path>, &Drivers) -> Result<Config, ConfigError>;
+
 fn main() -> ExitCode {
     if let Err(e) = no_dumps() {
         return fail(&e);
@@ -48,10 +60,10 @@ fn main() -> ExitCode {
     let source = if args.demo { "that of the demo".into() } else { args.config.display().to_string() };
     let read = {
         let (file, state, drivers) = (args.config, args.state, drivers.clone());
-        move || {
+        move |load: Load| {
             let mut config = match args.demo {
                 true => demo::config(rustix::process::getuid().as_raw()),
-                false => return config::load(&file, state.as_deref(), &drivers),
+                false => return load(&file, state.as_deref(), &drivers),
             };
             if let Some(dir) = &state {
                 config.store.dir.clone_from(dir);
@@ -59,7 +71,7 @@ fn main() -> ExitCode {
             Ok(config)
         }
     };
-    let mut config = match read() {
+    let mut config = match read(if args.check_config { config::load } else { config::load_to_start }) {
         Ok(config) => config,
         Err(e) => return refuse(&e),
     };
@@ -80,7 +92,7 @@ fn main() -> ExitCode {
         let config = config.clone();
         Arc::new(move || Ok(config.clone()))
     } else {
-        Arc::new(read)
+        Arc::new(move || read(config::load))
     };
     let Err(e) = run(config, drivers, reread) else { return ExitCode::SUCCESS };
     let RunError::Engine(of_engine) = &e else { return fail(&e) };

@@ -169,7 +169,7 @@ fn of_text(key: &str, text: &str) -> Option<String> {
         "currency" => {
             let upper = text.trim().to_uppercase();
             let code = match upper.as_str() {
-                "RMB" | "CNH" | "YUAN" | "人民币" | "元" => "CNY",
+                "RMB" | "CNH" | "YUAN" | "\u{4eba}\u{6c11}\u{5e01}" | "\u{5143}" => "CNY",
                 "EURO" | "EUROS" => "EUR",
                 "US$" | "DOLLAR" | "$" => "USD",
                 other => other,
@@ -208,7 +208,7 @@ fn beside(path: &Path) -> Option<String> {
 
 /// Characters of another keyboard in a line that is no TOML.
 pub fn of_punctuation(line: &str) -> Option<String> {
-    let odd = line.split('#').next()?.chars().find(|c| "“”‘’＂＇＝［］【】：；，".contains(*c))?;
+    let odd = line.split('#').next()?.chars().find(|c| "\u{201c}\u{201d}\u{2018}\u{2019}\u{ff02}\u{ff07}\u{ff1d}\u{ff3b}\u{ff3d}\u{3010}\u{3011}\u{ff1a}\u{ff1b}\u{ff0c}".contains(*c))?;
     Some(format!("{odd} is not the ASCII character"))
 }
 

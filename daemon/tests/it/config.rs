@@ -2,7 +2,7 @@
 //! the lines of what is wrong. A good configuration stands behind the text, unless the block's name ends in
 //! `(alone)`.
 use crate::process::{paytermd, stderr};
-use payterm_daemon::config::load;
+use payterm_daemon::config::{load, load_to_start};
 use payterm_devices::Drivers;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -172,4 +172,21 @@ fn a_directory_that_cannot_be_written_to_is_refused() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
+}
+
+/// A disk for backups that is not there, a template with a fault: the check refuses them, a start goes on.
+#[test]
+fn a_start_goes_on_without_what_no_payment_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    files(dir.path());
+    let file = dir.path().join("p.toml");
+    let none = dir.path().join("notes.txt/none");
+    let store = format!("[store]\nbackup_dir = {none:?}\ngeneration_file = {:?}\n", none.join("generation"));
+    let templates = dir.path().join("templates");
+    fs::write(&file, format!("{GOOD}{store}[paper]\ntemplates = {templates:?}\nfont = {none:?}\n")).unwrap();
+    let refused = load(&file, None, &Drivers::default()).unwrap_err().to_string();
+    for key in ["store.backup_dir", "store.generation_file", "paper.templates", "paper.font"] {
+        assert!(refused.contains(key), "{key}: {refused}");
+    }
+    load_to_start(&file, None, &Drivers::default()).unwrap();
 }
