@@ -206,9 +206,13 @@ fn beside(path: &Path) -> Option<String> {
     nearest(name, names.iter().map(String::as_str)).map(|near| dir.join(near).display().to_string())
 }
 
+/// Quotes, `=`, brackets, colons and commas as a Chinese keyboard writes them.
+const ODD: &str = "\u{201c}\u{201d}\u{2018}\u{2019}\u{ff02}\u{ff07}\u{ff1d}\u{ff3b}\
+    \u{ff3d}\u{3010}\u{3011}\u{ff1a}\u{ff1b}\u{ff0c}";
+
 /// Characters of another keyboard in a line that is no TOML.
 pub fn of_punctuation(line: &str) -> Option<String> {
-    let odd = line.split('#').next()?.chars().find(|c| "\u{201c}\u{201d}\u{2018}\u{2019}\u{ff02}\u{ff07}\u{ff1d}\u{ff3b}\u{ff3d}\u{3010}\u{3011}\u{ff1a}\u{ff1b}\u{ff0c}".contains(*c))?;
+    let odd = line.split('#').next()?.chars().find(|c| ODD.contains(*c))?;
     Some(format!("{odd} is not the ASCII character"))
 }
 

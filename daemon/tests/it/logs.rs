@@ -128,7 +128,7 @@ fn wrong_passwords_and_locks_are_logged_and_not_what_was_typed() {
     let client = rig.connect();
     let mut virtuals = rig.virtuals();
     let typing = std::thread::spawn(move || {
-        for (asked, password) in ["Operator 01", "try again", "one try is left"].iter().zip(wrong) {
+        for (asked, password) in ["Operator 01", "Wrong password", "one try left"].iter().zip(wrong) {
             virtuals.wait_screen(asked, SOON).unwrap();
             for key in password.chars() {
                 virtuals.key(&key.to_string(), When::Within(SOON)).unwrap();
