@@ -12,7 +12,7 @@ use payterm_schema::{
 };
 use payterm_tests::real::stack::{Result, Stack, caller};
 use payterm_texts::Texts;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: When = When::Within(Duration::from_secs(10));
 const ALICE: (&str, &str) = ("6212345678900000003", "3012");
@@ -421,10 +421,20 @@ impl Counter {
         self.virtuals.paper_out(false)?;
         println!("printer  : a new roll");
         self.take_papers(2)?;
-        let seen = self.display(&self.asks("在线", "Online"))?;
-        if seen.contains(&self.asks("缺纸", "paper")) || seen.contains(&self.asks("签购单", "lips")) {
-            return Err(format!("the trouble is mended, and the display says: {seen}").into());
+        let (rest, troubles) =
+            (self.asks("在线", "Online"), [self.asks("缺纸", "paper"), self.asks("签购单", "lips")]);
+        let patience = Duration::from_secs(10);
+        let by = Instant::now() + patience;
+        // The printer tells its state in its own time.
+        while let seen = self.virtuals.wait_screen(&rest, patience)?.join("\n")
+            && troubles.iter().any(|t| seen.contains(t))
+        {
+            if Instant::now() > by {
+                return Err(format!("the trouble is mended, and the display says: {seen}").into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
+        self.display(&rest)?;
         Ok(())
     }
 
