@@ -28,7 +28,7 @@ pub use display::{Display, pattern};
 pub use drivers::{Drivers, Encipher, Env, Face, Handle, Registration};
 pub use error::DeviceError;
 pub use options::options;
-pub use printer::{PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus};
+pub use printer::{PAPER_OUT, PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus};
 pub use source::{Source, SourceEvent};
 pub use switch::{Armed, Switch};
 pub use virtual_bench::VirtualBench;

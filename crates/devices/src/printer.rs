@@ -15,6 +15,8 @@ pub enum PaperLevel {
     Out,
 }
 
+/// Problem of a printer that has no paper.
+pub const PAPER_OUT: &str = "paper out";
 /// Problem of a printer that takes what it is sent and answers nothing.
 const MUTE: &str = "it answers nothing (DLE EOT); one that never can needs options.confirm = \"none\"";
 
@@ -43,7 +45,7 @@ impl PrinterStatus {
     pub fn problem(&self) -> Option<String> {
         match self {
             Self { cover_open: true, .. } => Some("cover open".into()),
-            Self { paper: PaperLevel::Out, .. } => Some("paper out".into()),
+            Self { paper: PaperLevel::Out, .. } => Some(PAPER_OUT.into()),
             Self { error: Some(e), .. } => Some(e.clone()),
             Self { online: false, confirms: Some(Confirm::None), .. } => Some(MUTE.into()),
             Self { online: false, .. } => Some("offline".into()),

@@ -13,33 +13,47 @@ use tokio::{net::TcpStream, time::timeout};
 const APART: Duration = Duration::from_millis(250);
 /// Addresses that are tried at once.
 const AT_ONCE: usize = 2;
-/// For so long the last good address goes first.
-const GOOD_FOR: Duration = Duration::from_secs(600);
+/// For so long the last good address goes first, and the last bad one last.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
 
-/// A host that may have several addresses, and the one that was good last.
+/// A host that may have several addresses, and what is known of the last one.
 #[derive(Default)]
 pub struct Target {
-    good: Mutex<Option<(SocketAddr, Instant)>>,
+    last: Mutex<Option<Last>>,
+}
+
+#[derive(Clone, Copy)]
+struct Last {
+    address: SocketAddr,
+    at: Instant,
+    good: bool,
 }
 
 impl Target {
     /// Each address, in the resolver's order, has its turn within that time.
     pub async fn connect(&self, all: Vec<SocketAddr>, within: Duration) -> io::Result<TcpStream> {
-        let all = in_order(all, self.last_good());
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.filter(|last| last.at.elapsed() < KNOWN_FOR);
+        let all = in_order(all, known.map(|last| (last.address, last.good)));
         let stream = first(&all, within).await?;
-        let good = stream.peer_addr().ok().map(|a| (a, Instant::now()));
-        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = good;
+        self.note(stream.peer_addr(), true);
         Ok(stream)
     }
 
-    fn last_good(&self) -> Option<SocketAddr> {
-        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        good.filter(|(_, at)| at.elapsed() < GOOD_FOR).map(|(a, _)| a)
+    /// The address answered, and no session came of it: another one has its turn the next time.
+    pub fn was_bad(&self, address: io::Result<SocketAddr>) {
+        self.note(address, false);
+    }
+
+    fn note(&self, address: io::Result<SocketAddr>, good: bool) {
+        let last = address.ok().map(|address| Last { address, at: Instant::now(), good });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
     }
 }
 
-/// The last good one, then the families by turns, beginning with the resolver's first.
-fn in_order(all: Vec<SocketAddr>, good: Option<SocketAddr>) -> Vec<SocketAddr> {
+/// The last one first when it was good, and last when it was bad; the families by turns, beginning with the
+/// resolver's first.
+fn in_order(all: Vec<SocketAddr>, known: Option<(SocketAddr, bool)>) -> Vec<SocketAddr> {
     let first_family = all.first().is_some_and(SocketAddr::is_ipv6);
     let (mut a, mut b): (Vec<_>, Vec<_>) = all.into_iter().partition(|x| x.is_ipv6() == first_family);
     (a, b) = (a.into_iter().rev().collect(), b.into_iter().rev().collect());
@@ -48,8 +62,10 @@ fn in_order(all: Vec<SocketAddr>, good: Option<SocketAddr>) -> Vec<SocketAddr> {
         order.push(next);
         order.extend(b.pop());
     }
-    if let Some(at) = good.and_then(|g| order.iter().position(|x| *x == g)) {
-        order[..=at].rotate_right(1);
+    if let Some((address, good)) = known
+        && let Some(at) = order.iter().position(|x| *x == address)
+    {
+        if good { order[..=at].rotate_right(1) } else { order[at..].rotate_left(1) }
     }
     order
 }
@@ -133,12 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_the_last_good_one_goes_first() {
+    fn families_take_turns_and_the_last_good_one_goes_first_a_bad_one_last() {
         let v = |n: u8| SocketAddr::from(([127, 0, 0, n], 1));
         let six = |n: u16| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, n], 1));
         let all = || vec![six(1), six(2), v(1), v(2), v(3)];
         assert_eq!(in_order(all(), None), [six(1), v(1), six(2), v(2), v(3)]);
-        assert_eq!(in_order(all(), Some(v(2))), [v(2), six(1), v(1), six(2), v(3)]);
-        assert_eq!(in_order(all(), Some(v(9))).len(), 5);
+        assert_eq!(in_order(all(), Some((v(2), true))), [v(2), six(1), v(1), six(2), v(3)]);
+        assert_eq!(in_order(all(), Some((six(1), false))), [v(1), six(2), v(2), v(3), six(1)]);
+        assert_eq!(in_order(all(), Some((v(9), true))).len(), 5);
     }
 }

@@ -456,7 +456,9 @@ impl Line {
         match tls {
             None => Ok(Session::start(tcp, false, reader)),
             Some(Tls { connector, name, .. }) => {
+                let peer = tcp.peer_addr();
                 let stream = connector.connect(name, tcp).await.map_err(|e| {
+                    self.target.was_bad(peer);
                     untrusted(&e).map_or_else(|| NoLine::Down(format!("TLS: {e}")), NoLine::Untrusted)
                 })?;
                 Ok(Session::start(stream, true, reader))

@@ -285,7 +285,9 @@ impl Tms {
         let (host, port) = &self.address;
         let all = lookup_host((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?.collect();
         let tcp = self.target.connect(all, self.timeout).await.map_err(|e| unreachable(&e))?;
+        let peer = tcp.peer_addr();
         let tls = tls.connector.connect(tls.name.clone(), tcp).await.map_err(|e| {
+            self.target.was_bad(peer);
             let unreachable = || trouble(Problem::Unreachable, with_causes(&e));
             hostlink::untrusted(&e).map_or_else(unreachable, |why| trouble(Problem::Untrusted, why))
         })?;

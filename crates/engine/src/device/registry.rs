@@ -1,5 +1,5 @@
 //! The devices as they are now, for everybody who asks.
-use payterm_devices::PaperWidth;
+use payterm_devices::{PAPER_OUT, PaperWidth};
 use payterm_schema::{Device, DeviceKind, DeviceState, config::DeviceConfig, device::PrinterModel};
 use std::{
     collections::BTreeMap,
@@ -49,7 +49,7 @@ impl Registry {
         let all = self.lock();
         let printer = all.values().find(|e| e.main && e.device.kind == DeviceKind::Printer)?;
         match printer.device.state {
-            DeviceState::Degraded if printer.device.health.contains("paper") => Some("paper-out"),
+            DeviceState::Degraded if printer.device.health == PAPER_OUT => Some("paper-out"),
             DeviceState::Degraded | DeviceState::Failed => Some("printer"),
             DeviceState::Opening | DeviceState::Idle | DeviceState::Busy => None,
         }
