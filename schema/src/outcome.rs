@@ -57,7 +57,8 @@ pub enum Authority {
     Host,
     /// The chip card, by itself (TC).
     Card,
-    /// The merchant, at its own risk, while the host could not be reached.
+    /// The merchant: at its own risk, while the host could not be reached; or in taking back what the host was
+    /// never told of ([`Forwarding::Withdrawn`]).
     Merchant,
     /// The issuer, whose authorisation code was given by telephone.
     Voice,
@@ -75,13 +76,24 @@ pub enum Forwarding {
     Refused(String),
     /// The supervisor gave the advice up: nothing more is sent, and it does not count in the totals.
     WrittenOff { by: String, why: String },
+    /// The advice was taken out of the queue before anything of it had left, by a void or a cancel. Both bear
+    /// this word, the payment and what took it back: the acquirer never hears of either, so neither counts in
+    /// the totals, and the shop loses nothing.
+    Withdrawn,
 }
 impl Forwarding {
-    /// Tells whether the acquirer will not pay it.
+    /// Tells whether it counts in the totals of its batch.
+    pub const fn counts(&self) -> bool {
+        match self {
+            Forwarding::Pending | Forwarding::Forwarded => true,
+            Forwarding::Refused(_) | Forwarding::WrittenOff { .. } | Forwarding::Withdrawn => false,
+        }
+    }
+    /// Tells whether the shop bears it: the customer has the goods, and the acquirer will not pay.
     pub const fn is_lost(&self) -> bool {
         match self {
             Forwarding::Refused(_) | Forwarding::WrittenOff { .. } => true,
-            Forwarding::Pending | Forwarding::Forwarded => false,
+            Forwarding::Pending | Forwarding::Forwarded | Forwarding::Withdrawn => false,
         }
     }
 }
@@ -339,7 +351,7 @@ pub struct Outcome {
     /// A tip was added to a sale.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adjusted: bool,
-    /// Forwarding of an advice.
+    /// Forwarding of an advice; of a void or cancel, that it took one out of the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarding: Option<Forwarding>,
     /// Authority by which it was accepted without the host.

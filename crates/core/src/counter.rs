@@ -17,6 +17,7 @@ mod reply;
 mod retry;
 mod stage;
 mod start;
+mod withdraw;
 
 pub(crate) use interrupted::end as end_interrupted;
 
@@ -207,6 +208,7 @@ impl Counter {
                 Next::Prepare => prepare::enter(cx, s),
                 Next::EnterPin => pin::enter(cx, s, devices),
                 Next::Authorise => authorise::enter(cx, s),
+                Next::Withdraw => withdraw::enter(cx, s),
                 Next::Drain => drain::enter(cx, s),
                 Next::End(status, code, class) => end(cx, s, status, code, class),
             };

@@ -262,10 +262,13 @@ mod tests {
             outcome(4, Status::Declined, Some("reversed"), None),
             outcome(5, Status::Approved, None, Some(Forwarding::Refused("51".into()))),
             outcome(6, Status::Approved, None, given_up()),
+            outcome(7, Status::Approved, None, Some(Forwarding::Withdrawn)),
+            // Not in the file, and not missing there.
+            outcome(8, Status::Approved, None, Some(Forwarding::Withdrawn)),
         ];
-        let lines: String = (1..=6)
+        let lines: String = (1..=7)
             .map(|stan| {
-                format!("7,{stan},sale,41.00,CNY,{},\n", if stan < 6 { "approved" } else { "reversed" })
+                format!("7,{stan},sale,41.00,CNY,{},\n", if stan == 6 { "reversed" } else { "approved" })
             })
             .collect();
         let file = read(&format!("{}\n{lines}", names()), Currency::CNY).expect("a file");
@@ -273,7 +276,14 @@ mod tests {
         let differs: Vec<Differs> = result.differences.iter().map(|d| d.differs).collect();
         assert_eq!(
             differs,
-            [Differs::WrittenOff, Differs::WrittenOff, Differs::Unknown, Differs::Status, Differs::Status]
+            [
+                Differs::WrittenOff,
+                Differs::WrittenOff,
+                Differs::Unknown,
+                Differs::Status,
+                Differs::Status,
+                Differs::Status
+            ]
         );
         assert_eq!(result.agree, 1, "given up here, and not counted there");
     }

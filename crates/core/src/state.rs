@@ -70,9 +70,17 @@ pub struct State {
     /// The marks were lost with a journal: an account of which no number is known begins far away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stans_lost: bool,
+    /// Last transaction that a journal knew of when it was put back: it may lack what came of it and of those
+    /// before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubted: u64,
     /// Why the terminal's time is doubtful, since when; a host's word ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_doubt: Option<(Time, ClockEvent)>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Shared like the obligations, and as many.

@@ -94,7 +94,17 @@ impl Texts {
             Forwarding::WrittenOff { by, why } => {
                 self.get("forwarding-written-off", &[("by", by), ("why", why)])
             }
+            Forwarding::Withdrawn => self.get("forwarding-withdrawn", &[]),
         }
+    }
+
+    /// Words for how a payment was accepted without the host, or that it was never sent there.
+    pub(crate) fn without_host(self, o: &Outcome) -> Option<String> {
+        if o.forwarding == Some(Forwarding::Withdrawn) {
+            return Some(self.get("slip-withdrawn", &[]));
+        }
+        let how = self.word(o.offline_authority?);
+        Some(self.get("slip-offline-authority", &[("offline_authority", &how)]))
     }
 
     /// Half of a settlement: `balanced · Paid in (3) 12.00 · Paid back (1) 2.00`.

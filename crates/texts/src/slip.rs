@@ -228,7 +228,7 @@ struct Facts {
     total: Option<String>,
     requested: Option<String>,
     no_cvm: Option<String>,
-    /// Words for how it was accepted without the host.
+    /// Words for how it was accepted without the host, or that it was never sent there.
     offline_authority: Option<String>,
     partial: Option<String>,
     fee: Option<String>,
@@ -318,6 +318,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     let minor = |minor: u64| money(decimal(minor, o.sums.currency));
     let back = matches!(o.kind.row().marks_original, Mark::Voided | Mark::Refunded);
     let tip = o.kind == Kind::TipAdjust;
+    let withdrawn = o.forwarding == Some(Forwarding::Withdrawn);
     let signature = !code && o.no_cvm.is_none() && !tip;
     let said = wording(texts, &o, template);
     let copy = match (template, kind) {
@@ -335,7 +336,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         pin: o.pin,
         signature,
         thanks: approved && kind == PaperKind::CustomerCopy,
-        agree: texts.get(agree(o.kind, code), &[]),
+        agree: texts.get(if withdrawn { "slip-agree-withdrawn" } else { agree(o.kind, code) }, &[]),
         title: said.title,
         warning: said.warning,
         copy: copy.map(|id| texts.get(id, &[])),
@@ -365,9 +366,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         total: o.sums.amount.filter(|_| tip).map(minor),
         requested: o.sums.asked.map(minor),
         no_cvm: o.no_cvm.map(|limit| no_cvm(texts, limit, o.sums.currency)),
-        offline_authority: o
-            .offline_authority
-            .map(|r| texts.get("slip-offline-authority", &[("offline_authority", &texts.word(r))])),
+        offline_authority: texts.without_host(&o),
         partial: o.sums.asked.map(|_| texts.get("slip-partial", &[])),
         // The merchant's own business: never on a paper that a customer gets.
         fee: o.sums.fee_text().filter(|_| kind == PaperKind::MerchantCopy).map(money),
@@ -513,6 +512,7 @@ fn advice(texts: Texts, o: &Outcome) -> Option<Advice> {
             warning: "slip-written-off",
             help: texts.get("slip-stuck-help-written-off", &[("by", by), ("why", why), ("amount", &amount)]),
         },
+        Forwarding::Withdrawn => return None,
     })
 }
 

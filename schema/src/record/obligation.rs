@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Ending {
     /// The host answered with this code (00, 12, 25 end a reversal).
     Answered(String),
-    /// No byte of the frame had left (NotSent): nothing is owed.
+    /// No byte of the frame had left (NotSent): nothing is owed. Or an advice was withdrawn.
     NothingLeft,
     /// A valid answer to the request itself came.
     RequestAnswered,

@@ -117,6 +117,7 @@ pub enum RequestRecord {
     RefundHeld { txn: u64, by: u64, minor: u64 },
     /// Gives back what `RefundHeld` took: the refund was not executed.
     RefundFreed { txn: u64, by: u64, minor: u64 },
-    /// The acquirer refused the advice `by`: its effect on `txn` is taken back.
+    /// The acquirer refused the advice `by`, or the completion `by` was cancelled: its effect on `txn` is
+    /// taken back.
     Released { txn: u64, by: u64 },
 }

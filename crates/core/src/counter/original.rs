@@ -1,5 +1,5 @@
 //! The original of a void, refund, completion, cancel or tip: how it is found, and what is said against it.
-use super::{Next, ServedOriginal, Serving, Stage, start};
+use super::{Next, ServedOriginal, Serving, Stage, start, withdraw};
 use crate::{Effect, Query, context::Context};
 use payterm_schema::{
     Fault, Kind, Money, Outcome, RequestKey, Status,
@@ -71,7 +71,13 @@ pub(super) fn loaded(cx: &mut Context, s: &mut Serving, found: Result<Vec<Outcom
 
 /// The original was found and nothing is said against it; whoever must allow it has.
 pub(super) fn onward(s: &Serving) -> Next {
-    if asks_card(s) { Next::Present(None) } else { Next::Prepare }
+    if s.original().is_some_and(|o| o.forwarding == Some(Forwarding::Pending)) {
+        Next::Withdraw
+    } else if asks_card(s) {
+        Next::Present(None)
+    } else {
+        Next::Prepare
+    }
 }
 
 fn asks_card(s: &Serving) -> bool {
@@ -79,6 +85,16 @@ fn asks_card(s: &Serving) -> bool {
         CardRule::None => false,
         CardRule::Needed => true,
         CardRule::AsOriginal => s.original().is_none_or(|o| o.wallet.is_none()),
+    }
+}
+
+/// An advice that the acquirer has not taken is no payment yet; while nothing of it has left it may be taken
+/// back.
+fn not_forwarded(cx: &Context, kind: Kind, o: &Outcome) -> bool {
+    match o.forwarding {
+        None | Some(Forwarding::Forwarded | Forwarding::Withdrawn) => false,
+        Some(Forwarding::Pending) => withdraw::queued(cx, kind, o.txn).is_none(),
+        Some(Forwarding::Refused(_) | Forwarding::WrittenOff { .. }) => true,
     }
 }
 
@@ -91,7 +107,9 @@ fn original_refusal(cx: &Context, s: &Serving, o: &Outcome) -> Option<&'static s
     let Some(settings) = o.account.as_ref().and_then(|id| cx.account(id)) else {
         return Some("original-not-found");
     };
-    let here = o.batch == Some(cx.state.ledger(&settings.config.id).batch);
+    // What never left is in no batch of the acquirer's.
+    let here = o.forwarding == Some(Forwarding::Pending)
+        || o.batch == Some(cx.state.ledger(&settings.config.id).batch);
     let undone = || o.voided.then_some("original-voided");
     let adjusted = || o.adjusted.then_some("original-adjusted");
     let refunded = || o.sums.refunded.is_some_and(|r| r > 0).then_some("original-refunded");
@@ -127,8 +145,7 @@ fn original_refusal(cx: &Context, s: &Serving, o: &Outcome) -> Option<&'static s
     if cx.state.obligations.unknown().filter_map(|u| cx.state.owes(u.txn)).any(in_doubt) {
         return Some("original-in-doubt");
     }
-    // An advice that the acquirer has not taken is no payment yet.
-    if !matches!(o.forwarding, None | Some(Forwarding::Forwarded)) {
+    if not_forwarded(cx, request.kind, o) {
         return Some("original-not-forwarded");
     }
     let date = match named {

@@ -99,6 +99,8 @@ pub(super) enum Next {
     Prepare,
     EnterPin,
     Authorise,
+    /// Its original is taken out of the queue.
+    Withdraw,
     Drain,
     /// Ended before a message left, or with nothing owed.
     End(Status, &'static str, Class),

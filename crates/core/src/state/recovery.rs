@@ -8,6 +8,7 @@ impl State {
     /// Everything that was used may have been used further than this journal knows.
     pub(crate) fn restored(&mut self, at: Time, restored: &Restored) {
         self.last_txn = self.last_txn.max(restored.last_txn);
+        self.doubted = self.last_txn;
         let marks = restored.stans.as_ref();
         for (account, stan) in marks.into_iter().flatten() {
             self.accounts.entry(account.clone()).or_default().last_stan = Some(*stan);

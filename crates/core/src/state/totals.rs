@@ -5,7 +5,7 @@ use payterm_schema::{
     Kind, Outcome,
     host::Wallet,
     kind::Side,
-    outcome::Status,
+    outcome::{Forwarding, Status},
     settlement::{Settlement, UnpaidLine},
     time::Time,
     totals::Total,
@@ -36,16 +36,17 @@ impl State {
             self.owing.remove_mut(&outcome.txn);
         }
         if outcome.status == Status::Approved {
-            match (counted, &outcome.forwarding) {
-                (None, _) => self.count(at, outcome, true),
-                (Some(_), Some(f)) if f.is_lost() => self.count(at, outcome, false),
+            let counts = outcome.forwarding.as_ref().is_none_or(Forwarding::counts);
+            match counted {
+                None if counts => self.count(at, outcome, true),
+                Some(_) if !counts => self.count(at, outcome, false),
                 // The acquirer has named the card's scheme: its half of the settlement may be the other
                 // one.
-                (Some(before), _) if before != outcome.scheme => {
+                Some(before) if before != outcome.scheme => {
                     self.count(at, &Outcome { scheme: before, ..(**outcome).clone() }, false);
                     self.count(at, outcome, true);
                 }
-                (Some(_), _) => {}
+                None | Some(_) => {}
             }
             if self.in_open_batch(outcome) && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn)
             {
@@ -63,7 +64,7 @@ impl State {
         }
     }
 
-    /// `add` = false: an advice that was counted is refused.
+    /// `add` = false: an advice that was counted counts no more.
     fn count(&mut self, at: Time, outcome: &Outcome, add: bool) {
         let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
         let ledger = self.accounts.entry(account.clone()).or_default();

@@ -173,7 +173,7 @@ next-original-of-another-app = Nothing was done. Use the app that took the payme
 reason-original-in-doubt = Another transaction with this original has no known result yet
 next-original-in-doubt = Nothing was done. Wait for its result, or have it resolved first
 reason-original-not-forwarded = The acquirer has not taken the original yet
-next-original-not-forwarded = Nothing was done. Wait until it is sent, then try again
+next-original-not-forwarded = Nothing was done. Wait until it is sent, then try again; a sale or completion that has never left can be voided or cancelled
 
 next-kind-doubt-refund = Do not refund again. Ask the acquirer; a manager writes down the answer: paytermctl queue resolve
 next-kind-doubt-undo = It is not known whether it was taken back. While paytermctl queue shows a next try it goes on by itself; else ask the acquirer, then paytermctl queue resolve

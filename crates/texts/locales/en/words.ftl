@@ -162,6 +162,7 @@ inhibit-restoring = the journal was restored: the supervisor must end the recove
 inhibit-stuck = something is stuck: ask the acquirer
 purpose-write_off = Write off: the supervisor must allow it
 forwarding-written-off = written off by { $by }: { $why }
+forwarding-withdrawn = taken out of the queue, never sent
 label-offline-authority = Accepted by
 label-offline = Offline rule
 offline_authority-card = chip, offline

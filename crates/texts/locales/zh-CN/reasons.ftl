@@ -173,7 +173,7 @@ next-original-of-another-app = 未处理。请用原收款的应用办理
 reason-original-in-doubt = 该原交易还有一笔结果未知的交易
 next-original-in-doubt = 未处理。请等待其结果,或先人工核实
 reason-original-not-forwarded = 原交易尚未上送收单机构
-next-original-not-forwarded = 未处理。请等上送成功后再试
+next-original-not-forwarded = 未处理。请等上送成功后再试;从未发出的消费或预授权完成可直接撤销
 
 next-kind-doubt-refund = 请勿重复退货。请向收单机构核实,再由管理账号用 paytermctl queue resolve 登记
 next-kind-doubt-undo = 尚不确定是否已撤销。paytermctl queue 显示下次时间的会自动继续;否则请向收单机构核实,再用 paytermctl queue resolve 登记

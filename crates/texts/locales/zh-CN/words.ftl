@@ -162,6 +162,7 @@ inhibit-restoring = 交易流水已从备份恢复,待主管结束恢复
 inhibit-stuck = 有交易待人工处理,请联系收单机构
 purpose-write_off = 核销:请主管授权
 forwarding-written-off = 已由 { $by } 核销:{ $why }
+forwarding-withdrawn = 已撤下,从未上送
 label-offline-authority = 受理方式
 label-offline = 脱机规则
 offline_authority-card = 芯片脱机批准

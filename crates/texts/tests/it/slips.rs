@@ -324,6 +324,11 @@ fn what_only_one_copy_has() {
     );
     let code_void = Outcome { kind: Kind::Void, original: void().original, ..code_sale() };
     assert_eq!(agreed(code_void), [false, false, true]);
+    let withdrawn = || Outcome { forwarding: Some(Forwarding::Withdrawn), stan: None, batch: None, ..void() };
+    assert!(has(merchant, withdrawn(), "未扣款") && !has(merchant, withdrawn(), "原付款方式"));
+    for part in ["从未发往收单机构", "原凭证号", "消费撤销"] {
+        assert!(has(merchant, withdrawn(), part) && has(customer, withdrawn(), part), "{part}");
+    }
     for part in ["原凭证号", "000001", "原参考号", "原授权码", "消费撤销"] {
         assert!(has(merchant, void(), part) && has(customer, void(), part), "{part}");
     }
