@@ -293,9 +293,15 @@ pub fn stands(stack: &Stack, at: &At) -> Result<bool> {
     Ok(rows(&books(stack)?)?.get(at).is_some_and(Row::stands))
 }
 
+/// Tells whether the acquirer must have it: it is approved, and was neither refused there nor withdrawn here.
+fn stands_there(o: &Outcome) -> bool {
+    let gone = matches!(o.forwarding, Some(Forwarding::Refused(_) | Forwarding::Withdrawn));
+    o.status == Status::Approved && !gone
+}
+
 /// Sum that it must have moved on its payer's account, minor units.
 fn expected(o: &Outcome) -> i64 {
-    if o.status != Status::Approved || matches!(o.forwarding, Some(Forwarding::Refused(_))) {
+    if !stands_there(o) {
         return 0;
     }
     let minor = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
@@ -320,13 +326,15 @@ fn one(o: &Outcome, paid: i64, theirs: &[&Row], v: &mut Verdict) {
             _ => v.unexplained.push(line),
         }
     }
+    if o.forwarding == Some(Forwarding::Withdrawn) && !theirs.is_empty() {
+        v.double.push(format!("{told}: the acquirer has heard of it: {theirs:?}"));
+    }
     if theirs.iter().any(|r| r.state == "pending") {
         v.unexplained.push(format!("{told}: still pending at the acquirer"));
     }
     let row = o.kind.row();
     let standing: Vec<&&Row> = theirs.iter().filter(|r| r.stands()).collect();
-    let approved = o.status == Status::Approved && !matches!(o.forwarding, Some(Forwarding::Refused(_)));
-    match (&standing[..], approved && row.authorisation && o.kind != Kind::Balance) {
+    match (&standing[..], stands_there(o) && row.authorisation && o.kind != Kind::Balance) {
         ([], false) => {}
         ([], true) => v.lost.push(format!("{told}: not at the acquirer: {theirs:?}")),
         ([r], true) => {

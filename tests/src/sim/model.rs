@@ -60,7 +60,10 @@ struct Frame {
     heard: BTreeSet<String>,
     /// Its reversal was answered with a code that ends it.
     undone: bool,
-    /// It was answered that it is kept back, or that it is given up.
+    /// A byte of it has left, or may have: now, and before the try under way.
+    left: bool,
+    had_left: bool,
+    /// It was answered that it is kept back; or that it is given up, or told that it was withdrawn.
     held: bool,
     gone: bool,
     /// Sum that the acquirer's books hold of it, minor units.
@@ -80,6 +83,8 @@ impl Frame {
             good: BTreeSet::new(),
             heard: BTreeSet::new(),
             undone: false,
+            left: false,
+            had_left: false,
             held: false,
             gone: false,
             posted: None,
@@ -181,7 +186,7 @@ impl Model {
                     format!("{}: answered that it is kept back, and {what} leaves", f.key)
                 })?;
                 holds(!f.gone, 12, || {
-                    format!("{}: answered that it is written off, and {what} leaves", f.key)
+                    format!("{}: told that it was written off or withdrawn, and {what} leaves", f.key)
                 })?;
                 let due =
                     if m.message_kind == MessageKind::Repeat { Recovery::Repeat } else { Recovery::Reverse };
@@ -201,7 +206,11 @@ impl Model {
                             && o.stan == Some(m.plan.stan)
                             && o.batch == Some(m.plan.batch)
                     });
-                holds(!undoes_approved, 5, || format!("{}: told that it was approved, and reversed", f.key))
+                holds(!undoes_approved, 5, || format!("{}: told that it was approved, and reversed", f.key))?;
+                if let Some(f) = self.frames.get_mut(&at) {
+                    (f.had_left, f.left) = (f.left, true);
+                }
+                Ok(())
             }
         }
     }
@@ -261,7 +270,8 @@ impl Model {
             })?;
         }
         let amount = m.plan.amount.map(|a| a.minor());
-        self.frames.insert(at, Frame::new(key, m.plan.kind, amount, m.plan.wallet.is_some()));
+        let frame = Frame::new(key, m.plan.kind, amount, m.plan.wallet.is_some());
+        self.frames.insert(at, Frame { left: true, ..frame });
         Ok(())
     }
 
@@ -323,7 +333,10 @@ impl Model {
         match event {
             // What never left owes nothing to what comes after it.
             HostEvent::NotSent { .. } | HostEvent::Untrusted { .. } | HostEvent::Unbuildable { .. } => {
-                f.owed &= m.message_kind != MessageKind::Request
+                f.owed &= m.message_kind != MessageKind::Request;
+                if m.message_kind != MessageKind::Query {
+                    f.left = f.had_left;
+                }
             }
             HostEvent::NoReply { .. } | HostEvent::Unusable { .. } => {
                 f.owed |= m.message_kind == MessageKind::Repeat && f.good.is_empty() && !f.with_person
@@ -394,7 +407,8 @@ impl Model {
         {
             // Of an advice the acquirer's word counts, whatever was told first.
             let stands = |o: &Outcome| match &o.forwarding {
-                Some(Forwarding::Pending) => None,
+                // That it was withdrawn nobody knows but the terminal, which may have lost it.
+                Some(Forwarding::Pending | Forwarding::Withdrawn) => None,
                 Some(f) if f.is_lost() => Some(false),
                 Some(_) | None => Some(o.status == Status::Approved),
             };
@@ -409,6 +423,9 @@ impl Model {
         known.last = Some(o.clone());
         if o.forwarding.is_some() {
             self.read(o);
+        }
+        if o.forwarding == Some(Forwarding::Withdrawn) {
+            self.frames.values_mut().filter(|f| f.key == key).for_each(|f| f.gone = true);
         }
         self.founded(o)
     }
@@ -466,6 +483,12 @@ impl Model {
             }
             Some(Forwarding::WrittenOff { .. }) => {
                 holds(known.given_up, 12, || format!("{key}: told that it was written off, and nobody did"))?
+            }
+            Some(Forwarding::Withdrawn) => {
+                let left = self.frames.values().find(|f| f.key == key && (f.left || f.posted.is_some()));
+                holds(left.is_none(), 12, || {
+                    format!("{key}: told that nobody hears of it, and it has left: {left:?}")
+                })?;
             }
             Some(Forwarding::Pending) | None => {}
         }
@@ -600,7 +623,7 @@ impl Model {
             holds(standing.len() <= 1, 1, || {
                 format!("{key}: {} approvals stand at the acquirer", standing.len())
             })?;
-            let refused = o.forwarding.as_ref().is_some_and(Forwarding::is_lost);
+            let refused = o.forwarding.as_ref().is_some_and(|f| !f.counts());
             let open_batch = o
                 .account
                 .as_ref()

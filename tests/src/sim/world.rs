@@ -28,6 +28,7 @@ use payterm_schema::{
     host::EntryMode,
     host::KeysVerdict,
     offline::QueueAct,
+    outcome::Forwarding,
     paper::{PaperJob, PrintResult},
     record::{Entry, Restored},
 };
@@ -435,6 +436,9 @@ impl World {
             Effect::Tell(notice) => match *notice {
                 Notice::Outcome { outcome } => {
                     self.count(format!("told {} {}", outcome.kind.name(), outcome.status.name()));
+                    if outcome.forwarding == Some(Forwarding::Withdrawn) {
+                        self.count(format!("withdrawn {}", outcome.kind.name()));
+                    }
                     self.model.told(&outcome).unwrap_or_else(|breach| panic!("{breach}"));
                     self.told.push((*outcome).clone());
                     self.later(500, Event::Next);

@@ -3,6 +3,7 @@ use super::outcomes;
 use crate::sim::{bank::Posting, model::given_up, world::World};
 use payterm_schema::{
     AccountId, Kind, ObligationRecord, Outcome, Record, RequestRecord, Status,
+    kind::Mark,
     outcome::Forwarding,
     record::{Obligation, ObligationState},
 };
@@ -60,6 +61,10 @@ pub fn i1_i3_books(world: &World) {
         if given_up(o) {
             continue;
         }
+        if o.forwarding == Some(Forwarding::Withdrawn) {
+            withdrawn(world, &told, o);
+            continue;
+        }
         let row = o.kind.row();
         match o.status {
             // One that waits for a person.
@@ -91,6 +96,23 @@ pub fn i1_i3_books(world: &World) {
             }
         }
     }
+}
+
+/// 3, of a payment that was taken out of the queue and of what took it: the bank has never had either, not
+/// even to refuse or to reverse it, and there is never one without the other.
+fn withdrawn(world: &World, told: &Told, o: &Outcome) {
+    let frames = || told.frames.get(&o.txn).into_iter().flatten();
+    let there: Vec<_> = frames().filter(|at| world.bank.books.contains_key(*at)).collect();
+    assert!(there.is_empty(), "invariant 3: {}: withdrawn, and {there:?} was at the bank", o.key);
+    let original = |x: &Outcome| x.original.as_ref().and_then(|x| x.txn);
+    let gone = |x: &Outcome| x.status == Status::Approved && x.forwarding == Some(Forwarding::Withdrawn);
+    let pair = if o.kind.row().marks_original == Mark::Voided {
+        assert!(frames().next().is_none(), "invariant 3: {}: a message of what is told nobody", o.key);
+        original(o).and_then(|txn| told.outcomes.get(&txn)).filter(|x| x.voided)
+    } else {
+        told.outcomes.values().find(|x| gone(x) && original(x) == Some(o.txn))
+    };
+    assert!(gone(o) && pair.is_some_and(gone), "invariant 3: {}: withdrawn without {pair:?}", o.key);
 }
 
 /// 3, of an approved one: amount, marks and refunds are the same on both sides.
@@ -136,14 +158,15 @@ pub fn sealed(world: &World) {
     };
     for txn in &world.sealed {
         let o = outcomes.get(txn).expect("a sealed PAN of a transaction");
-        let needed = o.kind.keeps_pan() && o.status == Status::Approved && here(o);
+        let withdrawn = o.forwarding == Some(Forwarding::Withdrawn);
+        let needed = o.kind.keeps_pan() && o.status == Status::Approved && here(o) && !withdrawn;
         assert!(stuck.contains(txn) || needed, "invariant 9: a sealed PAN is kept that nobody needs: {o:?}");
     }
     for o in outcomes
         .values()
         .filter(|o| o.kind.keeps_pan() && o.status == Status::Approved && here(o) && o.wallet.is_none())
     {
-        if o.forwarding.as_ref().is_some_and(Forwarding::is_lost) {
+        if o.forwarding.as_ref().is_some_and(|f| !f.counts()) {
             continue;
         }
         assert!(

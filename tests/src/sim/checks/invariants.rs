@@ -383,7 +383,7 @@ pub fn i6_sums(world: &World) {
                         && o.status == Status::Approved
                         && o.account.as_ref() == Some(account)
                 })
-                .filter(|o| !o.forwarding.as_ref().is_some_and(Forwarding::is_lost))
+                .filter(|o| o.forwarding.as_ref().is_none_or(Forwarding::counts))
                 .filter_map(|o| if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount })
                 .sum::<u64>()
         };
