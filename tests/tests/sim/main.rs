@@ -19,4 +19,5 @@ mod staff;
 mod supervisor;
 mod table;
 mod way;
+mod withdraw;
 mod words;
