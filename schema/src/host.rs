@@ -417,6 +417,8 @@ pub struct HostRules {
     pub wallets: Vec<Wallet>,
     /// Response codes that end an advice (00, 94).
     pub advice_ends: Vec<String>,
+    /// A duplicate (94) to a repeated advice bears the numbers that its first sending was given.
+    pub duplicate_names_first: bool,
     /// Kinds whose messages have a place for EMV data (F55): others are not paid with a chip.
     pub icc: Vec<Kind>,
     /// The profile has a message for the results of issuer scripts ([`MessageKind::ScriptResult`]).

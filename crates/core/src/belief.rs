@@ -52,9 +52,16 @@ impl Context {
         rule.is_some_and(|r| r.retry == RetryRule::Done && r.class != Class::A)
     }
 
+    /// What a 94 to this message bears is what its first sending was given: it has left before, and the
+    /// acquirer's profile says so.
+    pub fn names_first(&self, o: &Obligation) -> bool {
+        o.had_left && self.account(&o.account).is_some_and(|a| a.rules.duplicate_names_first)
+    }
+
     /// The answer is this payment's only when no other one has its RRN, says the store; otherwise `instead`
-    /// is on record, and the machine is made again from that. What an answer to a repetition bears, or its
-    /// own original's RRN, is no other payment's. To be called before anything of the answer is recorded.
+    /// is on record, and the machine is made again from that. What a 94 bears, unless it is the first
+    /// sending's, or its own original's RRN, is no other payment's. To be called before anything of the
+    /// answer is recorded.
     pub fn claim_rrn(
         &mut self,
         o: &Obligation,
@@ -64,7 +71,7 @@ impl Context {
         let original = o.plan.original.as_ref().and_then(|x| x.rrn.as_deref());
         let named = |r: &&str| r.bytes().any(|b| !matches!(b, b'0' | b' ')) && Some(*r) != original;
         let Some(rrn) = answer.rrn.as_deref().filter(named) else { return };
-        if self.seen_before(&o.account, answer) {
+        if self.seen_before(&o.account, answer) && !self.names_first(o) {
             return;
         }
         let why = format!("the answer's RRN {rrn} is another payment's");

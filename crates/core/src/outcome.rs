@@ -179,13 +179,17 @@ impl Context {
     /// Queues a paper that does not come with its outcome. `attempts` = 1 for a reprint: it is never headed
     /// as an original.
     pub fn queue_paper(&mut self, kind: PaperKind, outcome: Arc<Outcome>, attempts: u32) {
-        if !self.settings.printer {
-            return;
-        }
         let txn = outcome.txn;
+        if let Some(queued) = self.paper(kind, outcome, attempts) {
+            self.record(Some(txn), queued);
+        }
+    }
+
+    /// Record of the next paper; none without a printer.
+    pub fn paper(&self, kind: PaperKind, outcome: Arc<Outcome>, attempts: u32) -> Option<PaperRecord> {
         let content = PaperContent::Outcome(outcome);
         let job = PaperJob::new(self.state.last_job + 1, kind, attempts, content);
-        self.record(Some(txn), PaperRecord::Queued { job: Box::new(job) });
+        self.settings.printer.then(|| PaperRecord::Queued { job: Box::new(job) })
     }
 
     /// A person ends this obligation, and a void or the upload needs its PAN still: its original's, or that

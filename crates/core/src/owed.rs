@@ -2,7 +2,7 @@
 //! what is taken back.
 use crate::{context::Context, signal::Signal};
 use payterm_schema::{
-    AccountId, HostAnswer, Notice, ObligationRecord, Outcome,
+    AccountId, HostAnswer, Notice, ObligationRecord, Outcome, Record,
     account::Stan,
     config::AccountConfig,
     host::{FrameTrace, HostRules, RetryRule, ReversalReason},
@@ -64,18 +64,22 @@ impl Context {
 
     /// For a person: kept, shown, printed and told.
     pub fn stuck(&mut self, o: &Obligation) {
+        self.stuck_records(o).into_iter().for_each(|record| self.record(Some(o.txn), record));
+        self.tell_obligation(o.txn, o.plan.stan);
+    }
+
+    /// What becomes a person's on record, with the slip that tells of it.
+    pub fn stuck_records(&self, o: &Obligation) -> Vec<Record> {
         let (txn, stan) = (o.txn, o.plan.stan);
-        self.record(Some(txn), ObligationRecord::Stuck { txn, stan });
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &*r.view);
-        if let Some(told) = self.state.owes(txn).or(running).cloned() {
-            // The numbers of the message itself: another try of the same request has others.
-            self.queue_paper(
-                PaperKind::StuckSlip,
-                Arc::new(Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }),
-                0,
-            );
-        }
-        self.tell_obligation(txn, stan);
+        let told = self.state.owes(txn).or(running).cloned();
+        // The numbers of the message itself: another try of the same request has others.
+        let slip = told.map(|told| Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told });
+        let slip = slip.and_then(|of| self.paper(PaperKind::StuckSlip, Arc::new(of), 0));
+        [Record::from(ObligationRecord::Stuck { txn, stan })]
+            .into_iter()
+            .chain(slip.map(Into::into))
+            .collect()
     }
 
     /// The account is configured, and still speaks as the merchant and terminal that sent the frame.

@@ -66,6 +66,7 @@ pub fn settings() -> Settings {
         wallet_undo_after: [(Wallet::Wechat, Millis::secs(15))].into(),
         wallets: vec![Wallet::Wechat, Wallet::Alipay],
         advice_ends: ["00", "94"].map(Into::into).to_vec(),
+        duplicate_names_first: false,
         not_balanced: vec!["95".into()],
         icc: Kind::ALL.to_vec(),
         script_results: true,

@@ -114,7 +114,11 @@ impl Line {
             cx.claim_rrn(o, &answer, |cx, why| {
                 let (code, next_try) = (Some(answer.code.clone()), cx.now + cx.backoff(id, o.tries, txn));
                 let (why, left, trace) = (why.into(), true, trace.clone());
-                vec![ObligationRecord::Failed { txn, stan, code, why, next_try, left, trace }.into()]
+                let failed = ObligationRecord::Failed { txn, stan, code, why, next_try, left, trace };
+                // Told again, a 94 is answered the same for ever.
+                let known = cx.seen_before(id, &answer) && o.state == ObligationState::Due;
+                let stuck = if known { cx.stuck_records(o) } else { Vec::new() };
+                [failed.into()].into_iter().chain(stuck).collect()
             });
         }
         let class = cx.class(id, &answer.code);
@@ -135,13 +139,14 @@ impl Line {
             return cx.obligation_failed(id, txn, stan, failed);
         }
         let had = rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::Done);
+        let others = had && !cx.names_first(o);
         let ended = ObligationRecord::Ended { txn, stan, how: Ending::Answered(answer.code.clone()), trace };
         // Its own PAN is needed by nobody after a refusal; a tip's is its sale's.
         let mut needed = o.sealed.is_some_and(|t| (done || t != txn) && cx.state.voidable.contains(&t));
         match cx.state.owes(txn).cloned() {
             // It ran when the journal was damaged, and is only now decided.
             Some(mut told) if told.status == Status::Unknown => {
-                with_word(&mut told, &answer, done, had);
+                with_word(&mut told, &answer, done, others);
                 needed |= done && told.kind.keeps_pan() && cx.state.in_open_batch(&told);
                 if done {
                     let authority = advice_authority(told.kind);
@@ -155,7 +160,7 @@ impl Line {
             }
             // While the obligation is there, the fold knows that it was counted.
             Some(mut told) => {
-                with_word(&mut told, &answer, done, had);
+                with_word(&mut told, &answer, done, others);
                 if !done {
                     cx.release_original(&told);
                 }
@@ -170,12 +175,12 @@ impl Line {
     }
 }
 
-/// What the acquirer says of the advice; of one that is taken, what a later refund names it by. `had`: it has
-/// had it before (94), and whose numbers it gives is not known.
-fn with_word(told: &mut Outcome, answer: &HostAnswer, done: bool, had: bool) {
+/// What the acquirer says of the advice; of one that is taken, what a later refund names it by. `others`: it
+/// has had it before (94), and whose numbers it gives is not known.
+fn with_word(told: &mut Outcome, answer: &HostAnswer, done: bool, others: bool) {
     told.forwarding =
         Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
-    if !done || had {
+    if !done || others {
         return;
     }
     let take = |ours: &mut Option<String>, theirs: &Option<String>| *ours = theirs.clone().or(ours.take());

@@ -3,9 +3,10 @@
 use crate::till::*;
 use payterm_core::{Input, Step};
 use payterm_schema::{
-    Batch, Class, Fault, HostAnswer, Record, RequestRecord, Status, Time,
+    Batch, Class, Fault, HostAnswer, HostEvent, Record, RequestRecord, Status, Time,
     host::{CodeRule, HostRules, RetryRule},
     outcome::Forwarding,
+    paper::PaperKind,
     record::{Duty, ObligationState},
     request::RequestWire,
     time::Millis,
@@ -42,6 +43,30 @@ impl Till {
     fn sold(&mut self, id: &str, host: Time, more: &str) -> Step {
         let step = self.frame(start("sale", id));
         self.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(at(host, more)) })
+    }
+    /// Time goes on until a message is told again.
+    fn repeated(&mut self, mut step: Step) -> Step {
+        while tag_of(&step).is_none() {
+            let due = self.machine.poll_timeout().expect("the repeat goes on").at;
+            let next = self.machine.handle_timeout(due);
+            step = self.keep(next);
+        }
+        step
+    }
+}
+fn voice_sale() -> Input {
+    let wire = RequestWire {
+        id: "v".into(),
+        kind: "voice_sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        auth_code: Some("123456".into()),
+        ..RequestWire::default()
+    };
+    Input::Start {
+        call: 1,
+        key: payterm_schema::RequestKey::new("app", "v").unwrap(),
+        request: Box::new(wire.try_into().unwrap()),
     }
 }
 
@@ -119,38 +144,68 @@ fn a_94_to_a_new_stan_is_of_another_where_it_means_done() {
 fn an_advice_is_told_again() {
     let mut till = till(RetryRule::Done);
     till.sold("one", NOW + secs(3_600), OK);
-    let step = till.frame(Input::Start {
-        call: 1,
-        key: payterm_schema::RequestKey::new("app", "v").unwrap(),
-        request: Box::new(
-            RequestWire {
-                id: "v".into(),
-                kind: "voice_sale".into(),
-                amount: Some("1.00".into()),
-                currency: Some("CNY".into()),
-                auth_code: Some("123456".into()),
-                ..RequestWire::default()
-            }
-            .try_into()
-            .unwrap(),
-        ),
-    });
+    let step = till.frame(voice_sale());
     let old = at(NOW, OK);
     let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(old) });
     assert_eq!(told(&step), [(Status::Approved, String::new())]);
     assert!(till.machine.state().recovering.is_some());
-    let mut step = step;
-    while tag_of(&step).is_none() {
-        let due = till.machine.poll_timeout().expect("the repeat goes on").at;
-        let next = till.machine.handle_timeout(due);
-        step = till.keep(next);
-    }
+    let step = till.repeated(step);
     let again =
         till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(at(NOW + secs(3_601), OK)) });
     assert!(again.records.iter().any(|e| matches!(&e.record,
         Record::Request(RequestRecord::Outcome { outcome, .. })
             if outcome.forwarding == Some(Forwarding::Forwarded))));
     assert_eq!(till.machine.obligations().iter().count(), 0);
+}
+
+/// The first answer was lost, and the repeat is answered 94: whose numbers it bears is the profile's to say.
+#[test]
+fn a_94_to_a_repeated_advice_bears_the_first_ones_numbers_where_the_profile_says_so() {
+    let duplicate = r#""code":"94","rrn":"000011112222""#;
+    for names_first in [false, true] {
+        let mut s = till(RetryRule::Done).machine.settings().clone();
+        let rules = HostRules { duplicate_names_first: names_first, ..(*s.accounts[0].rules).clone() };
+        s.accounts[0].rules = rules.into();
+        let mut till = Till::with(s.clone(), Vec::new());
+        till.boot(NOW);
+        let first = till.frame(voice_sale());
+        let lost = HostEvent::NoReply { why: "silence".into(), trace: Default::default() };
+        let step = till.input(Input::Host { tag: tag_of(&first).unwrap(), event: lost });
+        assert_eq!(told(&step), [(Status::Approved, String::new())]);
+        let again = till.repeated(step);
+        let step = till
+            .input(Input::Host { tag: tag_of(&again).unwrap(), event: reply(at(NOW + secs(1), duplicate)) });
+        let Some(outcome) = step.records.iter().find_map(|e| {
+            let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record else { return None };
+            Some(outcome.clone())
+        }) else {
+            panic!("nothing told: {:?}", step.records)
+        };
+        assert_eq!(outcome.forwarding, Some(Forwarding::Forwarded), "{names_first}");
+        assert_eq!(outcome.rrn.as_deref(), names_first.then_some("000011112222"));
+        assert_eq!(outcome.host_date.is_some(), names_first);
+        // Another payment's they must not be: it is a person's then, since it would be answered so for ever.
+        let claim = step.claim.as_deref().map(|c| (c.rrn.as_str(), c.txn));
+        assert_eq!(claim, names_first.then_some(("000011112222", outcome.txn)));
+        if let Some(claim) = &step.claim {
+            let before = till.disk.len() - step.records.len();
+            let disk = till.disk[..before].iter().chain(&claim.instead).cloned().collect();
+            let other = Till::with(s, disk);
+            let o = other.machine.obligations().iter().next().unwrap().clone();
+            assert_eq!(o.state, ObligationState::Stuck);
+            assert!(other.machine.papers().any(|p| p.kind == PaperKind::StuckSlip));
+            assert!(other.machine.state().recovering.is_some());
+        }
+        // The first sending was never used here before: a person's, as before.
+        let mut fresh = Till::with(till.machine.settings().clone(), Vec::new());
+        fresh.boot(NOW);
+        let step = fresh.frame(voice_sale());
+        fresh.answered(&step, duplicate);
+        assert!(fresh.machine.state().recovering.is_some());
+        let o = fresh.machine.obligations().iter().next().unwrap().clone();
+        let rrn = fresh.machine.state().owes(o.txn).unwrap().rrn.clone();
+        assert_eq!((o.state, rrn), (ObligationState::Stuck, None));
+    }
 }
 
 /// One batch behind ours is a host that has not heard the end of the last settlement.

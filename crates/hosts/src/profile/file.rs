@@ -90,6 +90,8 @@ struct MessageFile {
 #[serde(deny_unknown_fields)]
 struct Advice {
     ends: Vec<String>,
+    #[serde(default)]
+    duplicate_names_first: bool,
 }
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -409,6 +411,7 @@ impl File {
                 .collect(),
             wallets: self.wallet.keys().copied().collect(),
             advice_ends: self.advice.ends.clone(),
+            duplicate_names_first: self.advice.duplicate_names_first,
             query: messages.contains_key(QUERY),
             icc,
             script_results: false,

@@ -514,6 +514,10 @@ fn rules_of_advices_queries_and_kinds() {
         (&rules.advice_ends, rules.query, u32::from(rules.completion_percent)),
         (&vec!["00".into(), "94".into()], true, 115)
     );
+    assert!(!rules.duplicate_names_first, "whose numbers a 94 bears is not known");
+    let text = include_str!("../../profiles/unionpay.toml");
+    let names_first = text.replace("duplicate_names_first = false", "duplicate_names_first = true");
+    assert!(Profile::parse(&names_first).unwrap().rules().duplicate_names_first);
     let query = |w| rules.wallet_query.get(&w).map(|q| (q.first.0, q.every.0, q.until.0));
     assert_eq!(query(Wallet::Wechat), Some((5_000, 5_000, 45_000)));
     assert_eq!(query(Wallet::Alipay), Some((5_000, 5_000, 60_000)));
