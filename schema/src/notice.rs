@@ -8,7 +8,7 @@ use crate::{
     money::Money,
     onboarding::{Onboarding, Stage},
     operator::{OperatorId, Purpose, TerminalLock},
-    outcome::Outcome,
+    outcome::{Outcome, Status},
     request::RequestKey,
     time::Time,
 };
@@ -119,9 +119,11 @@ pub enum Screen {
     Present { kind: Kind, amount: Option<Money>, modes: Vec<EntryMode>, problem: Option<String> },
     /// Asks for the PIN; `digits` are typed so far, `wrong`: the last PIN was wrong.
     Pin { kind: Kind, amount: Option<Money>, masked_pan: String, digits: u8, wrong: bool },
-    /// Asks for patience; `what` is a text id (`signing-in`, `reversing`, `sending`). `owed`: the earlier
-    /// payment that must be answered first.
+    /// Asks for patience; `what` is a text id (`signing-in`, `reversing`, `sending`), `amount` what the
+    /// request moves. `owed`: the earlier payment that must be answered first.
     Wait {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amount: Option<Money>,
         what: String,
         until: Time,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,11 +207,11 @@ impl Screen {
     pub fn runs(&self) -> bool {
         match self {
             Screen::Idle(_) | Screen::LogOn(_) | Screen::Wait { .. } | Screen::Locked { .. } => true,
+            Screen::Result { outcome } => outcome.status == Status::Unknown && outcome.answer_by.is_some(),
             Screen::Confirm { .. }
             | Screen::ConfirmPartial { .. }
             | Screen::Present { .. }
             | Screen::Pin { .. }
-            | Screen::Result { .. }
             | Screen::OperatorNumber { .. }
             | Screen::Password { .. }
             | Screen::Onboarding { .. }
@@ -222,7 +224,7 @@ impl Screen {
         matches!(self, Screen::Confirm { .. } | Screen::ConfirmPartial { .. })
     }
     /// A `Wait` without an obligation that holds it up.
-    pub fn wait(what: impl Into<String>, until: Time) -> Self {
-        Screen::Wait { what: what.into(), until, owed: None }
+    pub fn wait(what: impl Into<String>, amount: Option<Money>, until: Time) -> Self {
+        Screen::Wait { amount, what: what.into(), until, owed: None }
     }
 }

@@ -153,25 +153,24 @@ impl Serving {
 
     /// None: the supervisor's is the keypad's.
     fn screen(&self) -> Option<Screen> {
-        let (kind, amount) = (self.kind(), self.request.amount);
+        let (kind, amount) = (self.kind(), self.amount());
+        let held_up = |what: &str, until: &Time, owed: &Option<Owed>| Screen::Wait {
+            amount,
+            what: what.into(),
+            until: *until,
+            owed: owed.clone(),
+        };
         Some(match &self.stage {
             Stage::Approving => return None,
             Stage::Confirming { .. } => Screen::Confirm { kind, amount },
-            Stage::Loading { until, .. } => Screen::wait("looking-up", *until),
-            Stage::Presenting { modes, problem, .. } => Screen::Present {
-                kind,
-                amount: self.amount(),
-                modes: modes.clone(),
-                problem: problem.map(Into::into),
-            },
+            Stage::Loading { until, .. } => Screen::wait("looking-up", amount, *until),
+            Stage::Presenting { modes, problem, .. } => {
+                Screen::Present { kind, amount, modes: modes.clone(), problem: problem.map(Into::into) }
+            }
             // Ready when it asked; what left first is a wallet's undo or query, which holds nobody up for
             // long.
-            Stage::Preparing { until, what, owed } => {
-                Screen::Wait { what: what.unwrap_or("reversing").into(), until: *until, owed: owed.clone() }
-            }
-            Stage::Draining { until, owed } => {
-                Screen::Wait { what: "clearing".into(), until: *until, owed: owed.clone() }
-            }
+            Stage::Preparing { until, what, owed } => held_up(what.unwrap_or("reversing"), until, owed),
+            Stage::Draining { until, owed } => held_up("clearing", until, owed),
             Stage::PinEntry { digits, .. } => Screen::Pin {
                 kind,
                 amount,
@@ -179,11 +178,11 @@ impl Serving {
                 digits: *digits,
                 wrong: self.pin_tries > 0,
             },
-            Stage::Card { until } | Stage::CardDecides { until, .. } => Screen::wait("card", *until),
-            Stage::Settling { what, until } => Screen::wait(*what, *until),
-            Stage::Sent { until } => Screen::wait(self.asked_host(), *until),
-            Stage::Busy { until, what } => Screen::wait(*what, *until),
-            Stage::AskingWallet { until } => Screen::wait("wallet-pending", *until),
+            Stage::Card { until } | Stage::CardDecides { until, .. } => Screen::wait("card", amount, *until),
+            Stage::Settling { what, until } => Screen::wait(*what, amount, *until),
+            Stage::Sent { until } => Screen::wait(self.asked_host(), amount, *until),
+            Stage::Busy { until, what } => Screen::wait(*what, amount, *until),
+            Stage::AskingWallet { until } => Screen::wait("wallet-pending", amount, *until),
             Stage::Part { asked, approved, .. } => {
                 Screen::ConfirmPartial { asked: *asked, approved: *approved }
             }

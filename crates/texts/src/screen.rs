@@ -114,7 +114,11 @@ impl Texts {
                 whole(t("pin-cover")),
                 whole(self.get("pin-card", &[("pan", masked_pan)])),
             ],
-            Screen::Wait { what, until, owed } => self.wait(what, *until, owed.as_ref(), ctx),
+            Screen::Wait { amount, what, until, owed } => {
+                let mut rows = vec![must(amount.map(|a| self.amount_text(a)).unwrap_or_default())];
+                rows.extend(self.wait(what, *until, owed.as_ref(), ctx));
+                rows
+            }
             Screen::Result { outcome } => self.result(outcome, ctx),
             Screen::SelfTest { report } => {
                 let lines = self.self_test_page(report).into_iter().enumerate();
@@ -238,7 +242,7 @@ impl Texts {
 
     /// `owed`: the obligation that must be answered first. What its bank answered is none of this customer's.
     fn wait(self, what: &str, until: Time, owed: Option<&Owed>, ctx: &ScreenContext) -> Vec<Row> {
-        let left = |t: Time| seconds(ctx.now, t).to_string();
+        let left = |t: Time| self.time_left(seconds(ctx.now, t));
         let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| self.get("wait-unknown", &[]));
         let patience = match seconds(ctx.now, until) {
             0 => self.get("wait-please", &[]),
@@ -249,11 +253,18 @@ impl Texts {
             let last = o.last_code.clone().unwrap_or_else(|| self.get("wait-no-answer", &[]));
             rows.push(cut(self.get(
                 "wait-owed",
-                &[("n", &o.tries.to_string()), ("last", &last), ("s", &left(o.next_try))],
+                &[("n", &o.tries.to_string()), ("last", &last), ("time", &left(o.next_try))],
             )));
-            rows.extend(o.deadline.map(|d| cut(self.get("wait-deadline", &[("s", &left(d))]))));
+            rows.extend(o.deadline.map(|d| cut(self.get("wait-deadline", &[("time", &left(d))]))));
         }
         rows
+    }
+
+    /// `95 s`, `about 3 min`: nobody counts more seconds than two minutes have.
+    fn time_left(self, seconds: i64) -> String {
+        let (id, n) =
+            if seconds <= 120 { ("left-seconds", seconds) } else { ("left-minutes", (seconds + 59) / 60) };
+        self.get(id, &[("n", &n.to_string())])
     }
 
     /// What a supervisor is asked to allow comes first. A failed try gives way to the next one's stars.
@@ -331,9 +342,9 @@ impl Texts {
                 {
                     rows.extend([must(next), cut(reason)]);
                 } else {
-                    let open = match outcome.answer_by {
-                        Some(by) => self.get("result-unknown-by", &[("time", &clock(by, &ctx.zone))]),
-                        None => t("result-unknown-open"),
+                    let open = match outcome.answer_by.map_or(0, |by| seconds(ctx.now, by)) {
+                        0 => t("result-unknown-open"),
+                        s => self.get("result-unknown-in", &[("time", &self.time_left(s))]),
                     };
                     rows.extend([must(t("result-unknown")), must(open), cut(reason)]);
                 }

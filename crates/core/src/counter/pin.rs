@@ -31,7 +31,7 @@ pub(super) fn ask(cx: &mut Context, s: &mut Serving, account: AccountId, pan: Pa
     // The pad's own time-out comes first; ours is for a pad that says nothing.
     let until = cx.after(timeout_ms.saturating_add(5_000));
     s.enter(cx, Stage::PinEntry { tag, until, digits: 0 });
-    cx.ask(Ask::Pin { tag, account, pan, amount: s.request.amount, timeout_ms });
+    cx.ask(Ask::Pin { tag, account, pan, amount: s.amount(), timeout_ms });
 }
 
 /// A PIN is asked for: the kind has one, the acquirer's message has a place for it, and the payment is

@@ -8,5 +8,6 @@ mod onboarding;
 mod profile_codes;
 mod recovery;
 mod resolve;
+mod screens;
 mod till;
 mod upkeep;

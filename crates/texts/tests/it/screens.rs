@@ -71,6 +71,9 @@ fn approval(kind: Kind, digits: u8, problem: Option<&str>) -> Screen {
         problem: problem.map(Into::into),
     }
 }
+fn in_ms(ms: i64) -> Option<Time> {
+    Some(Time(AT.0 + ms))
+}
 /// As much as a card pays at once.
 fn large() -> Option<Money> {
     Money::new(123_456_789, payterm_schema::Currency::CNY).ok()
@@ -138,8 +141,8 @@ fn pages() -> Vec<Screen> {
             digits: 255,
             wrong: true,
         },
-        Screen::wait("sending", AT),
-        Screen::wait("no-such-wait", AT),
+        Screen::wait("sending", amount(), AT),
+        Screen::wait("no-such-wait", None, AT),
         Screen::LogOn(Rest::default()),
         Screen::OperatorNumber { typed: "0".into(), problem: Some("operator-unknown".into()) },
         password(Purpose::New, 255, Some("password-weak")),
@@ -178,7 +181,9 @@ fn pages() -> Vec<Screen> {
     pages.extend(TROUBLES.map(|what| Screen::LogOn(rest(&[what]))));
     let troubles = ids("trouble-").into_iter().map(|what| Screen::Trouble { what });
     pages.extend(troubles);
-    pages.extend(ids("wait-").into_iter().map(|what| Screen::wait(what, Time(AT.0 + 119_000))));
+    pages.extend(ids("wait-").into_iter().flat_map(|what| {
+        [None, large()].map(|amount| Screen::wait(what.clone(), amount, Time(AT.0 + 1_199_000)))
+    }));
     pages.extend(ids("problem-").into_iter().flat_map(|problem| {
         let (number, typed) = (Some(problem.clone()), if problem.len() % 2 == 0 { 0 } else { 255 });
         let modes = [EntryMode::Swipe, EntryMode::Chip, EntryMode::Contactless, EntryMode::Manual];
@@ -225,7 +230,8 @@ fn pages() -> Vec<Screen> {
             result(of(Status::Approved, None)),
             result(of(Status::Declined, refused)),
             result(of(Status::Failed, lost.clone())),
-            result(Outcome { answer_by: Some(AT), ..of(Status::Unknown, lost.clone()) }),
+            result(Outcome { answer_by: in_ms(120_000), ..of(Status::Unknown, lost.clone()) }),
+            result(Outcome { answer_by: in_ms(5_999_000), ..of(Status::Unknown, lost.clone()) }),
             result(of(Status::Unknown, lost)),
         ]);
     }
@@ -347,7 +353,7 @@ fn the_banks_reason_is_on_no_customers_screen() {
     assert!(show(Language::En, &result(lost_card), &on(40, 8, false)).contains("Lost card"));
     // An earlier payment's answer, which another customer waits for.
     let owed = Owed { tries: 2, last_code: Some("51".into()), next_try: AT, deadline: Some(AT) };
-    let wait = Screen::Wait { what: "reversing".into(), until: AT, owed: Some(owed) };
+    let wait = Screen::Wait { amount: amount(), what: "reversing".into(), until: AT, owed: Some(owed) };
     assert!(!show(Language::En, &wait, &customer).contains("51"));
     assert!(show(Language::En, &wait, &on(40, 8, false)).contains("51"));
 }
@@ -427,10 +433,20 @@ fn the_words_that_matter_most() {
         let warned = show(en, &result(unknown()), &ctx).replace('\n', " ");
         assert!(warned.contains("Do not charge again"), "{warned}");
     }
-    assert!(
-        show(zh, &result(unknown()), &big).contains("14:40")
-            && show(en, &result(unknown()), &big).contains("result by 14:40")
-    );
+    // A time that is left, and no time of day; the seconds of the last two minutes run.
+    for (ms, said) in [
+        (0, ["结果未知,稍后出结果", "Not known yet, result follows"]),
+        (94_001, ["结果未知,95 秒内出结果", "Not known, result in 95 s"]),
+        (120_001, ["结果未知,约 3 分钟内出结果", "Not known, result in about 3 min"]),
+    ] {
+        let page = result(Outcome { answer_by: in_ms(ms), ..unknown() });
+        assert!(page.runs());
+        for (language, said) in [zh, en].into_iter().zip(said) {
+            let shown = show(language, &page, &big);
+            assert!(shown.contains(said) && !shown.contains("14:"), "{shown}");
+        }
+    }
+    assert!(!result(Outcome { answer_by: None, ..unknown() }).runs() && !result(declined()).runs());
     let pin = Screen::Pin {
         kind: payterm_schema::Kind::Sale,
         amount: amount(),
@@ -508,12 +524,15 @@ fn the_words_that_matter_most() {
     assert!(show(en, &result(balance()), &big).contains("Balance CNY -12345.67"));
     let owed =
         Owed { tries: 2, last_code: None, next_try: Time(AT.0 + 9000), deadline: Some(Time(AT.0 + 60_000)) };
-    let page = show(en, &Screen::Wait { what: "reversing".into(), until: AT, owed: Some(owed) }, &big);
+    let page = Screen::Wait { amount: amount(), what: "reversing".into(), until: AT, owed: Some(owed) };
+    let page = show(en, &page, &big);
     assert!(
         ["Tries 2", "last answer none", "again in 9 s", "in 60 s"].iter().all(|part| page.contains(part)),
         "{page}"
     );
-    assert!(show(en, &Screen::wait("reversing", Time(AT.0 + 4001)), &big).contains("Please wait, 5 s"));
+    let sending = Screen::wait("sending", amount(), Time(AT.0 + 4001));
+    assert_eq!(show(en, &sending, &on(20, 4, false)), "CNY 1234.50\nAsking the bank\nPlease wait, 5 s");
+    assert_eq!(show(zh, &sending, &on(20, 4, false)), "1234.50 元\n正在联系银行\n请稍候,5 秒");
     let idle = show(en, &Screen::Idle(rest(&["paper-out", "slips-waiting"])), &big);
     assert_eq!(
         idle,
@@ -587,7 +606,7 @@ proptest! {
             service_phone: hostile.clone(),
             ..on(columns, lines, true)
         };
-        let wait = Screen::wait(hostile.clone(), Time(i64::MAX));
+        let wait = Screen::wait(hostile.clone(), None, Time(i64::MAX));
         for page in [result(outcome), Screen::idle(), wait, Screen::Trouble { what: hostile.clone() }] {
             let shown = Texts::new(Language::En).screen(&page, &ctx);
             prop_assert!(shown.len() <= lines.clamp(2, 8));
