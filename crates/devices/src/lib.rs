@@ -24,7 +24,7 @@ pub mod virtual_control;
 mod virtual_driver;
 
 pub use card::{CardDevice, CardFault, CardKernel, CardReader};
-pub use display::{Display, pattern};
+pub use display::{Display, DisplaySize, pattern};
 pub use drivers::{Drivers, Encipher, Env, Face, Handle, Registration};
 pub use error::DeviceError;
 pub use options::options;

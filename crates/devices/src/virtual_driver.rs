@@ -1,7 +1,8 @@
 //! Driver `virtual`, of every kind: devices whose other side is the [`VirtualBench`](crate::VirtualBench).
 use crate::{
-    CardDevice, CardFault, CardReader, DeviceError, Display, Encipher, Env, Face, Interrupt, PaperLevel,
-    PaperWidth, PrintJob, Printer, PrinterStatus, Registration, Source, SourceEvent, Switch, options,
+    CardDevice, CardFault, CardReader, DeviceError, Display, DisplaySize, Encipher, Env, Face, Interrupt,
+    PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, Source, SourceEvent, Switch,
+    options,
     virtual_bench::{PinAct, Port},
 };
 use payterm_schema::{
@@ -42,7 +43,7 @@ pub(crate) fn registration() -> Registration {
         driver: "virtual".into(),
         kinds: KINDS.into(),
         is_virtual: true,
-        check: Arc::new(|device| paper(device).map(drop)),
+        check: Arc::new(|device| read(device).map(drop)),
         open: Arc::new(open),
     }
 }
@@ -54,31 +55,52 @@ struct PaperOptions {
     #[serde(default)]
     paper_mm: PaperWidth,
 }
+/// Options of a display.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScreenOptions {
+    #[serde(default)]
+    size: DisplaySize,
+}
 /// Options of every other kind: none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoOptions {}
 
+/// Address and options of a device.
+#[derive(Default)]
+struct Keys {
+    file: Option<PathBuf>,
+    width: PaperWidth,
+    size: DisplaySize,
+}
+
 /// Checks address and options. Only a printer has an address: `file:PATH`, to which the text of every paper
-/// is appended (created with mode 0600). Its width is the only option.
-fn paper(device: &DeviceConfig) -> Result<(Option<PathBuf>, PaperWidth), DeviceError> {
+/// is appended (created with mode 0600). Its width and the size of a display are the only options.
+fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
     let bad = |rule: &'static str| DeviceError::rule(&device.name, "address", rule);
-    if device.kind != DeviceKind::Printer {
-        let NoOptions {} = options(device)?;
-        return match device.address {
-            None => Ok((None, PaperWidth::default())),
-            Some(_) => Err(bad("a virtual device of this kind has none")),
-        };
+    if device.kind == DeviceKind::Printer {
+        let path = device.address.as_ref().map(|a| {
+            let path = a.strip_prefix("file:").filter(|p| p.starts_with('/'));
+            path.map(PathBuf::from).ok_or_else(|| bad("file: and an absolute path"))
+        });
+        let (file, PaperOptions { paper_mm: width }) = (path.transpose()?, options(device)?);
+        return Ok(Keys { file, width, ..Keys::default() });
     }
-    let path = device.address.as_ref().map(|a| {
-        let path = a.strip_prefix("file:").filter(|p| p.starts_with('/'));
-        path.map(PathBuf::from).ok_or_else(|| bad("file: and an absolute path"))
-    });
-    Ok((path.transpose()?, options::<PaperOptions>(device)?.paper_mm))
+    let ScreenOptions { size } = if device.kind == DeviceKind::Display {
+        options(device)?
+    } else {
+        let NoOptions {} = options(device)?;
+        ScreenOptions::default()
+    };
+    match device.address {
+        None => Ok(Keys { size, ..Keys::default() }),
+        Some(_) => Err(bad("a virtual device of this kind has none")),
+    }
 }
 
 fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
-    let (file, width) = paper(device)?;
+    let Keys { file, width, size } = read(device)?;
     let port = env.bench.attach(&device.name, device.kind)?;
     let card = |port, interface| CardDevice {
         reader: Box::new(CardSlot { port, interface, looking: false }),
@@ -96,7 +118,7 @@ fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
         DeviceKind::ChipReader => Face::ChipReader(card(port, Interface::Contact)),
         DeviceKind::ContactlessReader => Face::ContactlessReader(card(port, Interface::Contactless)),
         DeviceKind::PinPad => Face::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
-        DeviceKind::Display => Face::Display(Box::new(Screen { port })),
+        DeviceKind::Display => Face::Display(Box::new(Screen { port, size })),
         DeviceKind::Printer => Face::Printer(Box::new(Paper { port, file, width })),
         _ => return Err(DeviceError::rule(&device.name, "kind", "no virtual device is of this kind")),
     }])
@@ -168,13 +190,17 @@ impl CardReader for CardSlot {
 
 struct Screen {
     port: Port,
+    size: DisplaySize,
 }
 impl Display for Screen {
+    fn size(&self) -> DisplaySize {
+        self.size
+    }
     fn show(&mut self, lines: &[String]) -> Result<(), DeviceError> {
         self.port.now(|slot| slot.lines = lines.to_vec())
     }
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
-        let shown = crate::pattern();
+        let shown = crate::pattern(self.size);
         self.show(&shown)?;
         let seen = self.port.now(|slot| slot.lines == shown)?;
         Ok(if seen { Finding::works() } else { Finding::failed("not-shown") })

@@ -19,7 +19,7 @@ use crate::{
 };
 use actix::Actor;
 use payterm_core::{AccountSettings, Settings, State, TmsSettings};
-use payterm_devices::{Drivers, Env, VirtualBench};
+use payterm_devices::{DisplaySize, Drivers, Env, VirtualBench};
 use payterm_hosts::{Profile, Station};
 use payterm_journal::{Loaded, Store};
 use payterm_schema::{
@@ -44,9 +44,6 @@ const NOTICES: usize = 1024;
 /// Time for which the start waits for the terminal's first record to be on disk. 5 s; then calls are taken,
 /// and told what is wrong.
 const BOOT: Duration = Duration::from_secs(5);
-/// The display of a virtual or unknown terminal.
-const COLUMNS: usize = 40;
-const LINES: usize = 8;
 
 /// Parts that go on through all incarnations: the journal with its lock, the vault, the clock, and what
 /// others listen to.
@@ -295,11 +292,13 @@ impl Frame<'_> {
         Surroundings {
             desired: Arc::default(),
             registry: self.registry.clone(),
-            draw: Arc::new(move |s, role| {
+            draw: Arc::new(move |s, role, DisplaySize { columns, lines }| {
                 // The only display is the customer's.
                 let own = displays > 1 && role == Some(DeviceRole::Cashier);
                 let audience = if own { Audience::Cashier } else { Audience::Customer };
-                spoken.texts().screen(s, &ScreenContext { audience, now: clock.now(), ..page.clone() })
+                let now = clock.now();
+                let page = ScreenContext { audience, now, columns, lines, ..page.clone() };
+                spoken.texts().screen(s, &page)
             }),
             events: Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event))))),
             mishaps: self.kept.mishaps.clone(),
@@ -377,14 +376,16 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test:
     }
 }
 
+/// What all displays have in common.
 fn screen(config: &Config, test: bool) -> ScreenContext {
     let t = &config.terminal;
+    let DisplaySize { columns, lines } = DisplaySize::default();
     ScreenContext {
         audience: Audience::Customer,
         now: Time(0),
         test,
-        columns: COLUMNS,
-        lines: LINES,
+        columns,
+        lines,
         zone: t.zone.clone(),
         shop: t.shop.clone(),
         service_phone: t.service_phone.clone(),

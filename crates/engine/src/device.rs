@@ -28,7 +28,7 @@ use crate::{
 use actix::Actor;
 use card::CardReader;
 use futures_util::future::{BoxFuture, FutureExt};
-use payterm_devices::{Drivers, Env};
+use payterm_devices::{DisplaySize, Drivers, Env};
 use payterm_schema::{
     Device, DeviceKind, DeviceState, Instrument, Screen,
     config::{DeviceConfig, DeviceRole},
@@ -60,8 +60,8 @@ pub enum DeviceEvent {
     PrinterReady,
 }
 
-/// A page as the lines of a display of this role, as they are now.
-pub type Draw = Arc<dyn Fn(&Screen, Option<DeviceRole>) -> Vec<String> + Send + Sync>;
+/// A page as the lines of a display of this role and size, as they are now.
+pub type Draw = Arc<dyn Fn(&Screen, Option<DeviceRole>, DisplaySize) -> Vec<String> + Send + Sync>;
 
 /// Surroundings of all devices.
 #[derive(Clone)]

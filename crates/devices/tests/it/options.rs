@@ -39,6 +39,14 @@ fn each_driver_checks_its_own_keys() {
     let mut reader = DeviceConfig::new("swipe", DeviceKind::MagneticReader, "virtual");
     reader.options.insert("paper_mm".into(), 58.into());
     assert!(refused(&[reader]).starts_with("device[0].options.paper_mm: "));
+    let mut display = DeviceConfig::new("d", DeviceKind::Display, "virtual");
+    for (size, good) in [("20x4", true), ("80x8", true), ("15x4", false), ("20x9", false), ("20", false)] {
+        display.options.insert("size".into(), size.into());
+        let config = Config { devices: vec![display.clone()], ..Config::default() };
+        let rule = "device[0].options.size: columns and lines, \"16x2\" to \"80x8\"";
+        assert_eq!(Drivers::default().check(&config).is_ok(), good, "{size}");
+        assert!(good || refused(&config.devices) == rule, "{}", refused(&config.devices));
+    }
     let nobody = DeviceConfig::new("swipe", DeviceKind::MagneticReader, "pax");
     assert_eq!(refused(&[nobody]), "device[0].driver: no registered driver has this name");
     let no_reader = DeviceConfig::new("swipe", DeviceKind::MagneticReader, "escpos");

@@ -476,7 +476,15 @@ fn every_virtual_device_tests_itself() {
     }
     let Face::Display(mut d) = w.open(DeviceKind::Display, None).unwrap() else { panic!() };
     assert_eq!(d.self_test().unwrap(), Finding::works());
-    assert_eq!(virtuals.screen().unwrap(), payterm_devices::pattern());
+    let shown = virtuals.screen().unwrap();
+    assert_eq!((shown.len(), shown[0].len(), shown[2].chars().last()), (4, 40, Some('~')), "{shown:?}");
+    drop(d);
+    let mut small = DeviceConfig::new("display", DeviceKind::Display, "virtual");
+    small.options.insert("size".into(), "20x2".into());
+    let Face::Display(mut d) = Drivers::default().open(&small, &w.env).unwrap().remove(0) else { panic!() };
+    assert_eq!(d.self_test().unwrap(), Finding::works());
+    let shown = virtuals.screen().unwrap();
+    assert_eq!((shown.len(), shown[0].len(), d.size().lines), (2, 20, 2), "{shown:?}");
     // A pad without the key of an account says which.
     let encipher = Arc::new(
         |slot: &str, _: &payterm_schema::secret::Pin, _: &Pan| {

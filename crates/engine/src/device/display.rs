@@ -2,7 +2,7 @@
 //! it.
 use super::shell::{Port, Shell, Told, Up};
 use actix::{AsyncContext, Context};
-use payterm_devices::{DeviceError, Face, Handle, Interrupt};
+use payterm_devices::{DeviceError, DisplaySize, Face, Handle, Interrupt};
 use payterm_schema::selftest::Finding;
 use std::{convert::Infallible, sync::mpsc::Receiver, time::Duration};
 
@@ -14,6 +14,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct Display {
+    size: DisplaySize,
     drawn: Option<Vec<String>>,
     /// A screen will be drawn soon.
     drawing: bool,
@@ -31,7 +32,7 @@ impl Port for Display {
     type Driver = Box<dyn payterm_devices::Display>;
     type Order = Order;
     type Report = Infallible;
-    type Opened = ();
+    type Opened = DisplaySize;
 
     fn driver(face: Face) -> Option<Self::Driver> {
         match face.handle() {
@@ -39,8 +40,8 @@ impl Port for Display {
             Handle::Source(_) | Handle::Card(_) | Handle::PinPad(_) | Handle::Printer(_) => None,
         }
     }
-    fn open(_: &Self::Driver) -> (Option<Interrupt>, ()) {
-        (None, ())
+    fn open(display: &Self::Driver) -> (Option<Interrupt>, DisplaySize) {
+        (None, display.size())
     }
     fn run(mut display: Self::Driver, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
         for order in orders {
@@ -58,7 +59,8 @@ impl Port for Display {
         Order::SelfTest
     }
 
-    fn opened(shell: &mut Shell<Self>, (): (), ctx: &mut Context<Shell<Self>>) {
+    fn opened(shell: &mut Shell<Self>, size: DisplaySize, ctx: &mut Context<Shell<Self>>) {
+        shell.port.size = size;
         Self::refresh(shell, ctx);
     }
     fn left(&mut self, _: &str) {
@@ -92,7 +94,7 @@ fn draw(shell: &mut Shell<Display>, ctx: &mut Context<Shell<Display>>) {
     let screen = shell.context.desired().screen().cloned();
     let Some(screen) = screen.filter(|_| shell.is_open() && !shell.port.showing) else { return };
     // The lines count: the language may have changed.
-    let lines = (shell.context.around.draw)(&screen, shell.context.config.role());
+    let lines = (shell.context.around.draw)(&screen, shell.context.config.role(), shell.port.size);
     if shell.port.drawn.as_ref() != Some(&lines) {
         shell.port.drawn = Some(lines.clone());
         let time = shell.command_time();

@@ -2,7 +2,7 @@
 use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
 use payterm_schema::{
-    Caller, Currency, Fault, Money, Request, Status, request::RequestWire, terminal::Filter,
+    Caller, Currency, DeviceKind, Fault, Money, Request, Status, request::RequestWire, terminal::Filter,
 };
 use payterm_simulator::Mishap;
 use std::time::Duration;
@@ -44,6 +44,27 @@ fn a_lost_reply_is_unknown_then_reversed_and_final() {
     let end = rig.end(&o.key, true);
     assert_eq!(end.status, Status::Declined, "{end:?}");
     assert_eq!(rig.balance(), OPENING - 1234);
+}
+
+/// The amount does not fall off, and TEST has no line of its own there.
+#[test]
+fn a_display_of_20_columns_and_4_lines_gets_pages_of_its_size() {
+    let mut rig = Rig::new(|config| {
+        for display in config.devices.iter_mut().filter(|d| d.kind == DeviceKind::Display) {
+            display.options.insert("size".into(), "20x4".into());
+        }
+    });
+    let key = rig.begin_patiently(sale("small"));
+    let present = rig.virtuals().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+    let pin = rig.virtuals().wait_screen("Enter your PIN", SOON).unwrap();
+    rig.virtuals().pin("123456", When::Within(SOON)).unwrap();
+    let approved = rig.virtuals().wait_screen("Approved", SOON).unwrap();
+    assert_eq!(rig.end(&key, false).status, Status::Approved);
+    for page in [present, pin, approved] {
+        assert_eq!(page[0], "TEST CNY 12.34", "{page:?}");
+        assert!(page.len() <= 4 && page.iter().all(|line| line.len() <= 20), "{page:?}");
+    }
 }
 
 #[test]
