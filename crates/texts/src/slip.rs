@@ -1,18 +1,20 @@
 //! Papers from outcomes, by template.
-use crate::{Align, Line, Paper, Size, Templates, Texts, markup, report, report::mark, screen::clock};
+mod wording;
+
+use crate::{Align, Line, Paper, Size, Templates, Texts, markup, report, report::mark};
 use minijinja::{Environment, Value, context};
 use payterm_schema::{
     Currency, Kind, Money, Outcome, Status, Time,
     config::Language,
     host::EntryMode,
-    kind::{Mark, Recovery},
+    kind::Mark,
     money::decimal,
-    outcome::Forwarding,
     paper::{PaperContent, PaperJob, PaperKind},
     zone::Zone,
 };
 use serde::Serialize;
 use std::sync::OnceLock;
+use wording::{result_by, wording};
 
 /// Surroundings of a slip: what it needs besides its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -393,62 +395,6 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     }
 }
 
-/// The texts of a paper that depend on what is to be done about its outcome.
-struct Wording {
-    title: String,
-    /// Words that must be read first.
-    warning: Option<String>,
-    help: Option<String>,
-}
-
-fn wording(texts: Texts, o: &Outcome, template: &str) -> Wording {
-    let text = |id: &str| texts.get(id, &[]);
-    let by_recovery = |reverse: &'static str, repeat: &'static str, person: &'static str| {
-        text(match o.kind.row().recovery {
-            Recovery::Reverse | Recovery::AskAgain => reverse,
-            Recovery::Repeat => repeat,
-            Recovery::ManualResolution => person,
-        })
-    };
-    // What was to go back: nobody takes money again here.
-    let undo = o.kind.row().marks_original == Mark::Voided;
-    let do_not = if undo {
-        text("slip-not-known-undone")
-    } else {
-        by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund")
-    };
-    match (template, advice(texts, o)) {
-        ("stuck", Some(a)) => {
-            Wording { title: text(a.title), warning: Some(text(a.warning)), help: Some(a.help) }
-        }
-        ("stuck", None) => Wording {
-            title: by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
-            warning: Some(do_not),
-            help: Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund")),
-        },
-        ("unknown", _) => Wording {
-            title: text("slip-unknown-title"),
-            warning: Some(do_not),
-            help: Some(if undo {
-                text("slip-unknown-help-undo")
-            } else {
-                by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund")
-            }),
-        },
-        (_, _) => {
-            let own = || texts.find(&format!("slip-title-{}", o.kind.name()), &[]);
-            let title = if template == "balance" {
-                text("slip-balance-title")
-            } else {
-                // A payment's slip has the kind's own title where there is one.
-                own().unwrap_or_else(|| text("slip-title"))
-            };
-            let approved = o.status == Status::Approved;
-            Wording { title, warning: (!approved).then(|| text("slip-not-approved")), help: None }
-        }
-    }
-}
-
 /// Text id of what the customer confirms on the merchant copy.
 fn agree(kind: Kind, code: bool) -> &'static str {
     match (kind, code) {
@@ -462,16 +408,6 @@ fn agree(kind: Kind, code: bool) -> &'static str {
     }
 }
 
-/// Words for when the result of an unknown payment is there.
-fn result_by(texts: Texts, o: &Outcome, ctx: &SlipContext) -> String {
-    match o.answer_by {
-        // No result comes by itself.
-        None if o.kind.row().recovery == Recovery::ManualResolution => texts.get("slip-result-ask", &[]),
-        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, &ctx.zone))]),
-        None => texts.get("slip-result-open", &[]),
-    }
-}
-
 /// Why nobody signs: a payment up to this limit, in minor units.
 fn no_cvm(texts: Texts, limit: u64, currency: Currency) -> String {
     let limit = decimal(limit, currency);
@@ -480,40 +416,6 @@ fn no_cvm(texts: Texts, limit: u64, currency: Currency) -> String {
         Currency::CNY => texts.get("slip-no-cvm", &[("limit", limit)]),
         other => texts.get("slip-no-cvm-other", &[("limit", limit), ("currency", other.code())]),
     }
-}
-
-/// Words of a paper about an advice, for a person.
-struct Advice {
-    title: &'static str,
-    warning: &'static str,
-    help: String,
-}
-
-/// Words about an advice: what the acquirer was told, or is to be, whatever its kind's messages owe: a sale
-/// that was accepted offline is reversed by nobody.
-fn advice(texts: Texts, o: &Outcome) -> Option<Advice> {
-    let lost = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
-    let amount = lost
-        .map(|m| format!("{} {}", mark(o.sums.currency), decimal(m, o.sums.currency)))
-        .unwrap_or_default();
-    Some(match o.forwarding.as_ref()? {
-        Forwarding::Pending | Forwarding::Forwarded => Advice {
-            title: "slip-stuck-title-advice",
-            warning: "slip-do-not-take",
-            help: texts.get("slip-stuck-help-advice", &[]),
-        },
-        Forwarding::Refused(code) => Advice {
-            title: "slip-stuck-title-refused",
-            warning: "slip-refused",
-            help: texts.get("slip-stuck-help-refused", &[("code", code), ("amount", &amount)]),
-        },
-        Forwarding::WrittenOff { by, why } => Advice {
-            title: "slip-stuck-title-written-off",
-            warning: "slip-written-off",
-            help: texts.get("slip-stuck-help-written-off", &[("by", by), ("why", why), ("amount", &amount)]),
-        },
-        Forwarding::Withdrawn => return None,
-    })
 }
 
 /// The letter after the card number (UnionPay slips): how it came in.
@@ -572,26 +474,13 @@ fn qr(template: &str, o: &Outcome) -> String {
 
 /// Without a template: the kind of paper, its warnings, and every fact.
 fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper {
-    let head = |id: &str| Line::Text {
-        text: texts.get(id, &[]),
-        align: Align::Center,
-        size: Size::Normal,
-        bold: true,
-    };
-    let warn = matches!(kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
-    let do_not = if o.kind.row().recovery == Recovery::ManualResolution {
-        "slip-do-not-refund"
-    } else {
-        "slip-do-not-take"
-    };
-    let do_not = advice(texts, o).filter(|_| kind == PaperKind::StuckSlip).map_or(do_not, |a| a.warning);
-    let warnings = [
-        (o.test, "slip-test"),
-        (ctx.duplicate, "slip-duplicate"),
-        (o.line.is_some(), "slip-private-line"),
-        (warn, do_not),
-    ];
-    let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
+    let head = |text: String| Line::Text { text, align: Align::Center, size: Size::Normal, bold: true };
+    let warnings =
+        [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (o.line.is_some(), "slip-private-line")];
+    let on = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| texts.get(id, &[]));
+    let unknown = o.status == Status::Unknown && kind != PaperKind::StuckSlip;
+    let warned = wording(texts, o, if unknown { "unknown" } else { template_of(kind, o) }).warning;
+    let mut lines: Vec<Line> = on.chain(warned).map(head).collect();
     lines.extend([
         Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false },
         Line::Rule,

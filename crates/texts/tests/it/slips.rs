@@ -6,7 +6,7 @@ use payterm_schema::{
     host::EntryMode,
     offline::OfflineAuthority,
     onboarding::Stage,
-    outcome::{Forwarding, Sums},
+    outcome::{Forwarding, Reason, Sums},
     paper::{PaperContent, PaperJob, PaperKind},
     settlement::{Halves, Settlement, StuckLine, UnpaidLine, Verdict},
     totals::{Scope, Total},
@@ -193,16 +193,16 @@ fn the_paper_of_an_advice_says_what_happened() {
             (
                 Forwarding::Refused("51".into()),
                 &["收单机构已拒绝", "51", "1234.50 由商户承担"],
-                ["NOTIFICATION REFUSED", "code 51", "bears RMB 1234.50"],
+                ["REFUSED AFTERWARDS", "code 51", "bears RMB 1234.50"],
             ),
             (
                 written_off(),
                 &["已核销", "two weeks old", "1234.50 由商户承担"],
-                ["WRITTEN OFF", "by 00: two weeks old", "bears RMB 1234.50"],
+                ["COMPARE STATEMENT", "by 00: two weeks old", "bears RMB 1234.50"],
             ),
             (
                 Forwarding::Pending,
-                &["通知待人工处理", "不要重复收款", "未确认收到通知"],
+                &["通知未确认", "不要重复收款", "未确认收到通知"],
                 ["NOTIFICATION STUCK", "DO NOT CHARGE", "did not confirm that it was told"],
             ),
         ] {
@@ -590,8 +590,53 @@ fn each_kind_says_what_it_is() {
                 .contains("不要重复收款")
         );
     }
-    let stuck = text(PaperKind::StuckSlip, Outcome { kind: Kind::TipAdjust, ..unknown() }, Language::En);
-    assert!(stuck.contains("NOTIFICATION STUCK") && !stuck.contains("REVERSAL"), "{stuck}");
+}
+
+/// The first line says what it is and what the shop does, on the narrowest paper; nothing on it says what has
+/// not happened.
+#[test]
+fn each_stuck_slip_says_what_it_is_and_what_to_do() {
+    let (reversal, notification) = ("REVERSAL STUCK: ASK ACQUIRER", "NOTIFICATION STUCK: ASK ACQUIRER");
+    let (refund, another) = ("REFUND NOT KNOWN: ASK ACQUIRER", "ANSWER OF ANOTHER: ASK ACQUIRER");
+    let because = |code: &str| Some(Reason::new(code, payterm_schema::Class::D));
+    let ended = |status| Outcome { status, reason: because("host-96"), ..unknown() };
+    let other = |kind| Outcome { kind, reason: because("answer-of-another"), ..unknown() };
+    let told = |forwarding| Outcome { forwarding: Some(forwarding), ..sale() };
+    let written_off = Forwarding::WrittenOff { by: "00".into(), why: "old".into() };
+    let take = "DO NOT CHARGE AGAIN";
+    for (outcome, title, warning, help) in [
+        (unknown(), reversal, take, "whether the transaction itself stands there, and not"),
+        (ended(Status::Declined), reversal, "MAY HAVE BEEN CHARGED", "if it does, have it cancelled"),
+        (ended(Status::Failed), reversal, "MAY HAVE BEEN CHARGED", "if it does, have it cancelled"),
+        (Outcome { kind: Kind::Void, ..unknown() }, reversal, "NOT KNOWN WHETHER", "itself stands there"),
+        (Outcome { kind: Kind::Refund, ..unknown() }, refund, "DO NOT REFUND", "neither sent again nor"),
+        (other(Kind::Sale), another, take, "it is not reversed"),
+        (other(Kind::Refund), another, "DO NOT REFUND", "by amount and time"),
+        (told(Forwarding::Pending), notification, take, "The transaction stands"),
+        // The result of a card's script.
+        (sale(), notification, take, "The transaction stands"),
+        (told(Forwarding::Refused("51".into())), "REFUSED AFTERWARDS: ASK ACQUIRER", "REFUSED BY", "Keep"),
+        (told(written_off), "WRITTEN OFF: COMPARE STATEMENT", "NOTHING MORE", "the acquirer's statement"),
+        // Of a damaged journal: nobody has accepted it.
+        (
+            Outcome { kind: Kind::TipAdjust, reason: because("journal-restored"), ..unknown() },
+            "RESULT NOT KNOWN: ASK ACQUIRER",
+            take,
+            "has this transaction is not known",
+        ),
+    ] {
+        let outcome = Outcome { test: false, ..outcome };
+        let paper = text(PaperKind::StuckSlip, outcome.clone(), Language::En);
+        assert_eq!(paper.lines().next().unwrap_or_default().trim(), title, "{outcome:?}");
+        assert!(title.len() <= columns_of(58), "{title}");
+        let flat = paper.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(warning) && flat.contains(help), "{warning}, {help}: {paper}");
+        assert_eq!(flat.contains("REVERSAL"), title == reversal, "{paper}");
+        let chinese = text(PaperKind::StuckSlip, outcome, Language::ZhCn);
+        let first = chinese.lines().next().unwrap_or_default().trim();
+        assert!(2 * first.chars().count() <= columns_of(58), "{first}");
+        assert!(first.ends_with("请联系收单机构") || first == "已核销,请核对对账单", "{first}");
+    }
 }
 
 #[test]
