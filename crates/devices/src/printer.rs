@@ -18,7 +18,8 @@ pub enum PaperLevel {
 /// Problem of a printer that has no paper.
 pub const PAPER_OUT: &str = "paper out";
 /// Problem of a printer that takes what it is sent and answers nothing.
-const MUTE: &str = "it answers nothing (DLE EOT); one that never can needs options.confirm = \"none\"";
+const MUTE: &str =
+    "it answers nothing: is it switched on? One that never can needs confirm = \"none\" in [device.options]";
 
 /// State of a printer. A printer without a back-channel is always reported as working.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -175,8 +175,9 @@ fn a_mute_printer_is_not_started_or_not_confirmed() {
     for soft in each_way() {
         let mut d = driver(&soft, None, 3_000);
         soft.mute(true);
-        assert!(not_started(d.print(&job(1))).contains("DLE EOT"));
-        assert!(d.status().unwrap().problem().unwrap().contains("options.confirm = \"none\""));
+        for told in [not_started(d.print(&job(1))), d.status().unwrap().problem().unwrap()] {
+            assert!(told.contains("switched on?") && told.contains("confirm = \"none\""), "{told}");
+        }
         assert_eq!(
             d.self_test().map(|f| (f.verdict, f.code)).unwrap(),
             (Verdict::Failed, "printer-mute".into())

@@ -193,6 +193,35 @@ fn a_printer_without_process_ids_prints_each_slip_once() {
     });
 }
 
+/// The shop hears what to do where it looks: in the list of devices, and in the self-test in its language. So
+/// done, the slips come out.
+#[test]
+fn a_mute_printer_gets_no_slip_and_the_shop_is_told_what_to_do() {
+    let soft = SoftPrinter::start().unwrap();
+    soft.mute(true);
+    let address = soft.address();
+    let mut rig = Rig::new(move |c| {
+        prints_at(c, &address);
+        c.devices.last_mut().unwrap().command_timeout_ms = 1_000;
+    });
+    let remedy = r#"confirm = "none""#;
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    rig.until("the list of devices says it", |r| {
+        let devices = r.runtime.block_on(r.t().devices()).unwrap();
+        let printer = devices.iter().find(|d| d.name == "paper").unwrap();
+        printer.state == DeviceState::Degraded && printer.health.contains(remedy)
+    });
+    let tested = rig.runtime.block_on(rig.t().self_test(&caller(), false)).unwrap();
+    let found = tested.items.iter().find(|f| f.name == "paper").unwrap();
+    assert_eq!(found.code, "printer-mute");
+    assert!(found.remedy.contains("switched on?") && found.remedy.contains(remedy), "{found:?}");
+    assert!(soft.papers().is_empty());
+    let printer = rig.config.devices.last_mut().unwrap();
+    printer.options.insert("confirm".into(), "none".into());
+    rig.restart();
+    assert_eq!(soft.wait_papers(2, SOON).len(), 2, "the slips that waited");
+}
+
 #[test]
 fn a_printer_is_shared_with_another_till() {
     let soft = SoftPrinter::start().unwrap();
