@@ -252,6 +252,25 @@ fn bare(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
+/// Amount of the payment that a page is about.
+fn amount_of(page: &Screen) -> Option<Money> {
+    if let Screen::Confirm { amount, .. }
+    | Screen::Present { amount, .. }
+    | Screen::Pin { amount, .. }
+    | Screen::Wait { amount, .. }
+    | Screen::Password { amount, .. } = page
+    {
+        *amount
+    } else if let Screen::ConfirmPartial { approved, .. } = page {
+        Some(*approved)
+    } else if let Screen::Result { outcome } = page {
+        outcome.sums.amount_money()
+    } else {
+        None
+    }
+}
+
+/// Nor does the amount, whatever a page says of it.
 #[test]
 fn nothing_that_matters_falls_off_a_small_display() {
     let (mut seen, mut small, mut fallen) = (0, 0, Vec::new());
@@ -260,8 +279,11 @@ fn nothing_that_matters_falls_off_a_small_display() {
             for audience in [Audience::Customer, Audience::Cashier] {
                 for test in [false, true] {
                     let ctx = ScreenContext { audience, ..on(columns, lines, test) };
-                    let lost = Texts::new(language).lost(&page, &ctx);
+                    let texts = Texts::new(language);
+                    let mut lost = texts.lost(&page, &ctx);
                     let shown = show(language, &page, &ctx);
+                    let amount = amount_of(&page).map(|a| texts.amount_text(a));
+                    lost.extend(amount.filter(|a| !bare(&shown).contains(&bare(a))));
                     if !lost.is_empty() {
                         fallen.push(format!("{columns}x{lines} {page:?}\n{shown}\nlost: {lost:?}\n"));
                     }

@@ -507,7 +507,12 @@ fn the_texts_of_troubles_and_waits_are_those_that_are_shown() {
     };
     let lasting = payterm_schema::notice::TROUBLES.map(str::to_owned);
     let troubles = shown(&["Trouble { what: \"", "trouble(\""]).into_iter().chain(lasting).collect();
-    let waits = shown(&["Screen::wait(\"", "Stage::Settling { what: \"", "Stage::Busy { until, what: \""]);
+    let waits =
+        ["Screen::wait(\"", "held_up(\"", "Stage::Settling { what: \"", "Stage::Busy { until, what: \""];
+    // Those that a function chooses.
+    let chosen = "sending sending-wallet signing-in reversing settling uploading closing-batch".split(' ');
+    let waits = shown(&waits).into_iter().chain(chosen.map(str::to_owned)).collect::<BTreeSet<_>>();
+    assert!(waits.iter().all(|what| named.contains(what.as_str())), "{waits:?}");
     for (prefix, told, parts) in [
         ("trouble-", troubles, "unknown"),
         ("wait-", waits, "unknown please seconds no-answer owed deadline"),
