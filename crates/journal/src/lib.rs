@@ -237,7 +237,7 @@ impl Default for Options {
             queries: 256,
             group: 512,
             checkpoint_every: 256,
-            quick: Duration::from_millis(1),
+            quick: Duration::from_millis(2),
             max_pages: None,
             backups: None,
             generation: None,

@@ -9,6 +9,7 @@ use payterm_schema::{
     host::EntryMode,
     kind::Mark,
     money::decimal,
+    outcome::Forwarding,
     paper::{PaperContent, PaperJob, PaperKind},
     zone::Zone,
 };

@@ -150,9 +150,9 @@ fn the_supervisor_is_asked_and_it_may_leave_meanwhile() {
         (o.status, o.approved_by.as_deref(), o.forwarding),
         (Status::Approved, Some("00"), Some(Forwarding::Withdrawn))
     );
-    let started = w.journal.iter().find_map(|e| match &e.record {
-        Record::Request(RequestRecord::Started { key, .. }) if key.id == "v" => Some(e.at),
-        _ => None,
+    let started = w.journal.iter().find_map(|e| {
+        let is = matches!(&e.record, Record::Request(RequestRecord::Started { key, .. }) if key.id == "v");
+        is.then_some(e.at)
     });
     // While the password is typed.
     let at = started.expect("v was started").since(at_epoch()).0 + 40;
@@ -160,7 +160,7 @@ fn the_supervisor_is_asked_and_it_may_leave_meanwhile() {
         [(HostFault::Answer, false), (HostFault::LoseReply, false), (HostFault::NotSent, true)]
     {
         let forward = vec![(at, Scripted::Queue(QueueAct::Forward { txn: Some(w.outcome("a").txn) }))];
-        let w = go(forward, &[fault.clone()]);
+        let w = go(forward, std::slice::from_ref(&fault));
         assert_eq!(w.sessions, [Ok(())], "{fault:?}");
         let (said, became, sums) = if withdrawn {
             (approved(), Forwarding::Withdrawn, [(0, 0); 2])
