@@ -411,7 +411,8 @@ pub struct HostRules {
     pub sign_in: bool,
     /// A class A reply of a financial message must carry a good MAC.
     pub mac_on_replies: bool,
-    /// Time after a wallet payment before which it is not undone, by wallet (WeChat 15 s).
+    /// Time after a wallet payment before which it is not undone, by wallet (WeChat 15 s). Absent: the wallet
+    /// takes an undo at once.
     pub wallet_undo_after: std::collections::BTreeMap<Wallet, crate::time::Millis>,
     /// Wallets that the acquirer takes.
     pub wallets: Vec<Wallet>,

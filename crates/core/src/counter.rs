@@ -80,8 +80,6 @@ struct Serving {
     /// The sign-in that a response code asked for was done once.
     signed_again: bool,
     busy_tries: u8,
-    /// When a wallet that takes no undo yet is waited for no longer.
-    undo_over: Option<Time>,
     /// The offline policy has said its word.
     judged: bool,
     /// A message of this request has left, or may have.

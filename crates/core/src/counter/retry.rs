@@ -3,9 +3,10 @@ use super::{Next, Pin, Serving, Stage};
 use crate::context::Context;
 use payterm_schema::{AccountId, Time, time::Millis};
 
-/// Of a wallet that is not queried: from one try of its undo to the next, and for how long.
+/// Time from one try of a wallet's undo to the next, where the wallet is not queried.
 const UNDO_EVERY: Millis = Millis::secs(5);
-const UNDO_PATIENCE: Millis = Millis::secs(60);
+/// Time after a wallet's wait in which it may still say that an undo comes too early: its clock is not ours.
+const UNDO_SLACK: Millis = Millis::secs(10);
 
 /// Code 55: the customer types the PIN again in the same request, with a new STAN and a new PIN block.
 pub(super) fn another_pin(cx: &Context, s: &mut Serving) -> Option<Next> {
@@ -45,17 +46,17 @@ pub(super) fn busy(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     Some(Next::Stay)
 }
 
-/// 09 to the undo of a wallet's payment: it came too early and nothing was done (host-protocol §8). Another
-/// one with a new STAN, until the wallet's time is over; when, then.
-pub(super) fn too_early(cx: &Context, s: &mut Serving) -> Option<Time> {
-    let wallet = s.original()?.wallet?;
+/// Time of the next try of a wallet's undo that was answered 09, with a new STAN: it came too early, and
+/// nothing was done (host-protocol §8). None where 09 cannot mean that, and the money may be on its way: the
+/// wallet takes an undo at once, or its wait is over.
+pub(super) fn too_early(cx: &Context, s: &Serving) -> Option<Time> {
+    let original = s.original()?;
+    let (wallet, paid) = (original.wallet?, original.ended?);
     let rules = &cx.account(s.account())?.rules;
-    // Only a profile that knows the wallet's wait says what a 09 to its undo means.
-    rules.wallet_undo_after.get(&wallet)?;
-    let (every, patience) =
-        rules.wallet_query.get(&wallet).map_or((UNDO_EVERY, UNDO_PATIENCE), |q| (q.every, q.until));
-    let over = *s.undo_over.get_or_insert(cx.now + patience);
-    Some(cx.now + every).filter(|until| *until <= over)
+    let over = paid + *rules.wallet_undo_after.get(&wallet)? + UNDO_SLACK;
+    // A payment that seems to have ended later than now was made under another clock.
+    let early = paid <= cx.now && cx.now < over;
+    early.then(|| cx.now + rules.wallet_query.get(&wallet).map_or(UNDO_EVERY, |q| q.every))
 }
 
 /// Waits for the wallet.

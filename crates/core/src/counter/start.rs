@@ -115,7 +115,6 @@ pub(super) fn enter(
         pin_tries: 0,
         signed_again: false,
         busy_tries: 0,
-        undo_over: None,
         judged: false,
         left: false,
         request: Arc::new(request),

@@ -10,4 +10,5 @@ mod recovery;
 mod resolve;
 mod screens;
 mod till;
+mod undo;
 mod upkeep;

@@ -407,6 +407,7 @@ impl File {
             wallet_undo_after: self
                 .wallet
                 .iter()
+                .filter(|(_, row)| row.undo_after_s > 0)
                 .map(|(w, row)| (*w, Millis::secs(i64::from(row.undo_after_s))))
                 .collect(),
             wallets: self.wallet.keys().copied().collect(),

@@ -503,7 +503,8 @@ fn rules_of_the_unionpay_profile() {
         rules.codes.iter().filter(|(_, r)| r.class == Class::A).map(|(c, _)| c.as_str()).collect();
     assert_eq!(success, ["00", "10", "11", "A2", "A4", "A5", "A6"]);
     assert_eq!(rules.reversal_ends, ["00", "12", "25"]);
-    assert_eq!(rules.wallet_undo_after.get(&Wallet::Wechat).unwrap().0, 15_000);
+    let waits: Vec<_> = rules.wallet_undo_after.iter().map(|(w, wait)| (*w, wait.0)).collect();
+    assert_eq!(waits, [(Wallet::Wechat, 15_000)], "the others take an undo at once");
     assert!(rules.sign_in && rules.mac_on_replies);
 }
 
