@@ -180,18 +180,19 @@ fn answered(
         not_believed(cx, account, txn, stan, answer, trace);
         return Next::Stay;
     }
-    if let Some(why) = cx.state.obligation(txn, stan).and_then(|o| cx.not_its_answer(o, &answer, true)) {
-        card::tell_host(cx, s, HostWord::NoReply);
-        return of_another(cx, account, txn, stan, why, answer, trace);
-    }
-    if let Some(o) = cx.state.obligation(txn, stan).cloned() {
+    let judged = judge(cx, s, &rules, class, &answer);
+    // One that anybody could have made neither stops payments nor takes a reversal's place.
+    if let Some(o) = cx.state.obligation(txn, stan).filter(|_| !judged.suspicious).cloned() {
+        if let Some(why) = cx.not_its_answer(&o, &answer, true) {
+            card::tell_host(cx, s, HostWord::NoReply);
+            return of_another(cx, account, txn, stan, why, answer, trace);
+        }
         cx.claim_rrn(&o, &answer, |cx, why| disowned(cx, &o, why, answer.clone(), trace.clone()));
     }
     // Without a MAC anybody could have set the clock.
     if !absent {
         cx.believe(account, &answer);
     }
-    let judged = judge(cx, s, &rules, class, &answer);
     let no = judged.class != Class::A;
     let waits = judged.suspicious || judged.unsigned_end || advice_waits(&rules, &answer);
     if recovery == Recovery::Repeat && (judged.partial || (no && waits)) {

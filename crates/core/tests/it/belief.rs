@@ -4,7 +4,7 @@ use crate::till::*;
 use payterm_core::{Input, Step};
 use payterm_schema::{
     Batch, Class, Fault, HostAnswer, HostEvent, Record, RequestRecord, Status, Time,
-    host::{CodeRule, HostRules, RetryRule},
+    host::{CodeRule, HostRules, MacVerdict, RetryRule},
     outcome::Forwarding,
     paper::PaperKind,
     record::{Duty, ObligationState},
@@ -137,6 +137,34 @@ fn a_94_to_a_new_stan_is_of_another_where_it_means_done() {
     let mut same = till(RetryRule::Never);
     assert_eq!(told(&same.sold("one", NOW, r#""code":"94""#)), [(Status::Declined, "host-94".into())]);
     assert!(same.machine.state().recovering.is_none());
+}
+
+/// Anybody could have made them, and a payment that the bank approved would never be reversed.
+#[test]
+fn a_refusal_that_nobody_signed_is_never_of_another() {
+    for more in [r#""code":"94""#, r#""code":"51""#, r#""code":"51","rrn":"000000000001""#] {
+        let mut till = till(RetryRule::Done);
+        let mut s = till.machine.settings().clone();
+        s.accounts[0].rules =
+            HostRules { mac_on_replies: true, ..(*s.accounts[0].rules).clone() }.into();
+        till = Till::with(s, till.disk);
+        till.boot(NOW);
+        let step = till.frame(start("sale", "one"));
+        let good = HostAnswer {
+            mac: MacVerdict::Good,
+            ..at(NOW + secs(3_600), r#""code":"00","amount":100,"rrn":"000000000001""#)
+        };
+        let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(good) });
+        assert_eq!(told(&step), [(Status::Approved, String::new())]);
+        let step = till.frame(start("sale", "two"));
+        let forged = HostAnswer { mac: MacVerdict::Absent, ..at(NOW, more) };
+        let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(forged) });
+        assert_eq!(told(&step).first().map(|t| t.0), Some(Status::Declined), "{more}");
+        assert!(step.claim.is_none() && till.machine.state().recovering.is_none(), "{more}");
+        let o = till.machine.obligations().iter().next().cloned().unwrap();
+        assert_eq!((o.state, o.duty), (ObligationState::Due, Duty::Reverse), "{more}");
+        assert_eq!(sent(&step), Some(o.plan.stan), "{more}: its reversal leaves");
+    }
 }
 
 /// It is accepted; told again it is answered as it should be.
