@@ -25,7 +25,8 @@ pub(crate) const fn advice_authority(kind: Kind) -> Authority {
 
 impl Context {
     /// A transaction has an outcome: final or `Unknown`.
-    pub fn finish(&mut self, outcome: Outcome) {
+    pub fn finish(&mut self, mut outcome: Outcome) {
+        self.not_taken_back(&mut outcome);
         let txn = outcome.txn;
         let approved = outcome.status == Status::Approved;
         let outcome = Arc::new(outcome);

@@ -31,6 +31,8 @@ pub(crate) fn end(cx: &mut Context) {
             }
             // The host had said yes, and nobody else had yet.
             match of(|o| o.state == ObligationState::Armed) {
+                // No reversal leaves by itself now.
+                Some(_) if cx.state.recovering.is_some() => return cx.cut_off(),
                 Some(armed) => {
                     let (reason, code, class) = match running.provisional {
                         Some((ProvisionalOf::Card, _)) => {

@@ -101,10 +101,11 @@ pub(super) fn decided(cx: &mut Context, s: &Serving, yes: bool) -> Next {
     let (txn, stan) = (s.txn, *stan);
     let mut outcome = (*cx.running().view).clone();
     view::with_answer(&mut outcome, answer);
+    // In a recovery a part that is not taken may stand all the same.
+    if matches!(s.stage, Stage::Part { .. }) && (yes || cx.state.recovering.is_some()) {
+        view::with_part(&mut outcome, answer);
+    }
     if yes {
-        if matches!(s.stage, Stage::Part { .. }) {
-            view::with_part(&mut outcome, answer);
-        }
         cx.approve(&mut outcome, Authority::Host);
         let (how, trace) = (Ending::RequestAnswered, FrameTrace::default());
         cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });

@@ -350,7 +350,14 @@ fn decided(
         && (pending || partial || suspicious || (class != Class::A && judged.reverse));
     let due = must_undo.then(|| Due { reason, not_before: cx.undo_time(txn, stan) });
     let mut outcome = (*cx.running().view).clone();
-    view::with_answer(&mut outcome, &answer);
+    // In a recovery it may end as one that stands: with the part, and with nothing that nobody signed.
+    let recovering = cx.state.recovering.is_some();
+    if !(recovering && suspicious) {
+        view::with_answer(&mut outcome, &answer);
+    }
+    if recovering && partial {
+        view::with_part(&mut outcome, &answer);
+    }
     let code = answer.code.clone();
     card::tell_host(cx, s, HostWord::Declined { icc: card::issuer(&answer) });
     cx.record(

@@ -1,6 +1,7 @@
 //! A journal that was put back: no payments, no number used twice, nothing driven, until the recovery is
 //! ended on record. And the clock that is doubted until a host confirms it.
 mod batches;
+mod stopped;
 
 use payterm_core::{Effect, Input, Settings, Step};
 
