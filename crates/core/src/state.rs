@@ -86,8 +86,11 @@ fn is_zero(n: &u64) -> bool {
 /// Shared like the obligations, and as many.
 pub type Owing = rpds::RedBlackTreeMapSync<u64, Arc<Outcome>>;
 
-/// Where nothing is known of the numbers used since: the STAN furthest away from those before. Half of all.
-pub(crate) const FAR: u32 = 500_000;
+/// Distance from the STANs used before to those used next, where nothing is known of the numbers between.
+/// The golden section of all 999,999, and without a common divisor with them: after any number of recoveries
+/// the next STANs begin far from where each earlier one did, after 20 of them 30,000 away at least. Half of
+/// all would be back after two.
+pub(crate) const FAR: u32 = 618_034;
 
 /// The request in the foreground.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
