@@ -20,9 +20,10 @@ pub struct StoreConfig {
     /// unit may write to `/var/backups/payterm` (owned by payterm); another place needs its own
     /// `ReadWritePaths=` line.
     pub backup_dir: Option<PathBuf>,
-    /// File outside `dir`, 32 bytes, written at each start and stop: an old copy of `dir` that is put back is
-    /// behind it, and payments stop until a person has compared the journal with the acquirer. Best on
-    /// another disk. Default: none, and an old copy is found out by the acquirer's answers only.
+    /// File outside `dir`, 32 bytes, written at each start and orderly stop: a copy of `dir` that was made
+    /// before the last of these and is put back is behind it, and payments stop until a person has compared
+    /// the journal with the acquirer. A copy made since, and put back after a power cut, is found out by the
+    /// acquirer's answers only. Best on another disk. Default: none, and so is every old copy.
     pub generation_file: Option<PathBuf>,
     /// Space that must be free before a new payment begins, MiB; what has begun ends. Default 32: some
     /// thousand payments and their checks.
