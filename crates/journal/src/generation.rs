@@ -5,7 +5,11 @@
 //! another terminal has written, or nobody whole, says nothing.
 use crate::{StoreError, files};
 use payterm_vault::KeyedHash;
-use std::{fs, io, io::Write, path::Path};
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 fn bytes(key: &KeyedHash, generation: u64) -> [u8; 32] {
     let number = generation.to_be_bytes();
@@ -29,7 +33,10 @@ pub(crate) fn read(path: &Path, key: &KeyedHash) -> Result<Option<u64>, StoreErr
 
 /// Replaces it; synced, with its name.
 pub(crate) fn write(path: &Path, key: &KeyedHash, generation: u64) -> Result<(), StoreError> {
-    let new = path.with_extension("new");
+    // Its whole name and more: lanes may keep theirs side by side, `lane.1` and `lane.2`.
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
     files::private(&new)?
         .write_all(&bytes(key, generation))
         .and_then(|()| fs::File::open(&new)?.sync_all())
