@@ -282,7 +282,8 @@ fn serve(s: Serve) -> Result<ExitCode> {
     }
     out.flush()?;
     if let Some(file) = s.ready_file {
-        let part = file.with_extension("part");
+        let mut part = file.clone().into_os_string();
+        part.push(".part");
         std::fs::write(&part, serde_json::to_vec(&running.addrs)?)?;
         std::fs::rename(part, file)?;
     }
