@@ -4,7 +4,7 @@ use crate::{
     logging::{Level, LogError},
 };
 use payterm_dbus::Server;
-use payterm_engine::{Engine, ReloadError, taken};
+use payterm_engine::{Engine, ReloadError, aside, taken};
 use payterm_schema::config::Config;
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn take(
     server: &Server,
 ) -> Result<Vec<String>, Refused> {
     let read = read.clone();
-    let new = tokio::task::spawn_blocking(move || read()).await.map_err(|_| Refused::Unread)??;
+    let new = aside(move || read()).await.ok_or(Refused::Unread)??;
     let level = Level::parse(&new.log.level)?;
     engine.reload(&new).await?;
     level.set();

@@ -12,7 +12,7 @@ use payterm_devices::{
 use payterm_engine::{Engine, EngineError, Options};
 use payterm_schema::config::Config;
 use payterm_vault::{SealingKey, SealingKeyError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Name of the sealing key among systemd's credentials.
 const CREDENTIAL: &str = "payterm-vault-key";
@@ -56,7 +56,7 @@ pub fn run(mut config: Config, drivers: Drivers, reread: Reread) -> Result<(), R
         } else {
             None
         };
-        let mut engine = opened.start().await?;
+        let engine = opened.start().await?;
         actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
         let server = claim.serve(engine.terminal()).await;
         actix::spawn(systemd::watchdog(engine.pulse()));
@@ -64,17 +64,22 @@ pub fn run(mut config: Config, drivers: Drivers, reread: Reread) -> Result<(), R
         let mut note = None;
         systemd::ready(&status(true, &note));
         tracing::info!("ready");
-        let ended = loop {
-            tokio::select! {
-                _ = term.recv() => break Ok(()),
-                _ = int.recv() => break Ok(()),
-                error = engine.failed() => break Err(error.into()),
-                _ = hup.recv() => {
-                    systemd::reloading();
-                    note = reload(&reread, &mut config, &engine, &server).await;
-                    systemd::ready(&status(*on_bus.borrow(), &note));
+        let ended = {
+            let mut ends = std::pin::pin!(ends(&mut term, &mut int, &engine));
+            loop {
+                tokio::select! {
+                    ended = &mut ends => break ended,
+                    _ = hup.recv() => {
+                        systemd::reloading();
+                        // A file that is not to be read, on a dead mount, does not keep it from its end.
+                        tokio::select! {
+                            ended = &mut ends => break ended,
+                            new = reload(&reread, &mut config, &engine, &server) => note = new,
+                        }
+                        systemd::ready(&status(*on_bus.borrow(), &note));
+                    }
+                    Ok(()) = on_bus.changed() => systemd::status(&status(*on_bus.borrow_and_update(), &note)),
                 }
-                Ok(()) = on_bus.changed() => systemd::status(&status(*on_bus.borrow_and_update(), &note)),
             }
         };
         systemd::stopping();
@@ -85,6 +90,15 @@ pub fn run(mut config: Config, drivers: Drivers, reread: Reread) -> Result<(), R
         engine.close().await;
         ended
     })
+}
+
+/// What ends the program: SIGTERM, SIGINT, or an engine that cannot go on.
+async fn ends(term: &mut Signal, int: &mut Signal, engine: &Engine) -> Result<(), RunError> {
+    tokio::select! {
+        _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
+        error = engine.failed() => Err(error.into()),
+    }
 }
 
 /// State of the terminal in words, with what is to be known of the configuration.

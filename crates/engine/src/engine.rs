@@ -63,7 +63,7 @@ pub struct Engine {
     /// Held by a renewal, a reload or a shutdown: one at a time.
     pub(crate) turn: Arc<Mutex<()>>,
     renewing: AbortHandle,
-    failed: oneshot::Receiver<EngineError>,
+    failed: Mutex<oneshot::Receiver<EngineError>>,
 }
 
 /// Tells whether the terminal lives.
@@ -102,7 +102,7 @@ impl Opened {
         let turn = Arc::new(Mutex::new(()));
         let (fails, failed) = oneshot::channel();
         let renewing = actix::spawn(renew_always(kept.clone(), door.clone(), turn.clone(), fails));
-        Ok(Engine { kept, door, turn, renewing: renewing.abort_handle(), failed })
+        Ok(Engine { kept, door, turn, renewing: renewing.abort_handle(), failed: Mutex::new(failed) })
     }
 }
 
@@ -138,8 +138,8 @@ impl Engine {
     }
 
     /// Waits until the engine cannot go on: an activated terminal could not be built anew.
-    pub async fn failed(&mut self) -> EngineError {
-        match (&mut self.failed).await {
+    pub async fn failed(&self) -> EngineError {
+        match (&mut *self.failed.lock().await).await {
             Ok(error) => error,
             // It is being left: nothing is built any more.
             Err(_) => std::future::pending().await,

@@ -33,4 +33,4 @@ mod terminal_service;
 pub mod tms;
 
 pub use engine::{Engine, EngineError, Opened, Options, Pulse};
-pub use reload::{ReloadError, taken};
+pub use reload::{ReloadError, aside, taken};

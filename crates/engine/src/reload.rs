@@ -11,7 +11,11 @@ use payterm_schema::{
     config::{AccountConfig, Config, TlsConfig, TmsConfig},
 };
 use payterm_texts::TemplateFault;
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+use tokio::sync::oneshot;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
@@ -93,19 +97,38 @@ impl Files {
     }
 }
 
+/// What `read` makes of files, on a named thread of its own. The runtime waits for its own threads at the
+/// end, and a mount that is dead lets none go. None: the thread ended without an answer.
+pub async fn aside<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (answer, answered) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("payterm-reload".into());
+    // Nobody may be waiting any more.
+    thread.spawn(move || answer.send(read()).ok()).ok()?;
+    answered.await.ok()
+}
+
 impl Engine {
     /// Takes [`taken`] of a configuration that was checked as at a start. Its files are read anew even when
     /// their names are the same.
     pub async fn reload(&self, new: &Config) -> Result<(), ReloadError> {
-        // Not while the terminal is built anew, or left.
-        let _turn = self.turn.lock().await;
-        let (running, terminal) = (self.kept.config(), self.door.now());
-        let lines: Vec<_> = terminal.iter().flat_map(|t| &t.lines).cloned().collect();
-        let configs: Vec<_> = lines.iter().map(|line| line.config.clone()).collect();
-        let own = (running.clone(), new.clone());
-        // A directory that hangs keeps no payment waiting.
-        let files = tokio::task::spawn_blocking(move || Files::read(&own.0, &own.1, &configs));
-        let mut files = files.await.map_err(|_| ReloadError::Unread)??;
+        let (running, terminal, lines, mut files, _turn) = loop {
+            let (running, terminal) = (self.kept.config(), self.door.now());
+            let lines: Vec<_> = terminal.iter().flat_map(|t| &t.lines).cloned().collect();
+            let configs: Vec<_> = lines.iter().map(|line| line.config.clone()).collect();
+            let own = (running.clone(), new.clone());
+            // A directory that hangs keeps neither a payment waiting nor the terminal's end.
+            let files = aside(move || Files::read(&own.0, &own.1, &configs)).await;
+            let files = files.ok_or(ReloadError::Unread)??;
+            // Not while the terminal is built anew, or left. One that was meanwhile has other lines.
+            let turn = self.turn.lock().await;
+            let as_read = match (&terminal, self.door.now()) {
+                (Some(then), Some(now)) => Arc::ptr_eq(then, &now),
+                (then, now) => then.is_none() && now.is_none(),
+            };
+            if as_read && running == self.kept.config() {
+                break (running, terminal, lines, files, turn);
+            }
+        };
         // The last that can fail.
         if running.terminal.language != new.terminal.language {
             let spoken = self.door.set_language(&Caller::payterm(), new.terminal.language).await;

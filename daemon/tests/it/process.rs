@@ -408,6 +408,26 @@ fn a_changed_configuration_is_taken_under_a_payment() {
     assert!(daemon.ended().success());
 }
 
+/// A file that is on a dead mount is waited for by nobody but the reload: a pipe without a writer is as
+/// patient.
+#[test]
+fn a_reload_that_hangs_does_not_keep_it_from_its_end() {
+    let rig = Rig::new(|_| ());
+    let systemd = Systemd::new(rig.path());
+    let mut daemon = Running(systemd.hears(&mut rig.command()).spawn().unwrap());
+    systemd.is_told("READY=1");
+    std::fs::remove_file(rig.config_file()).unwrap();
+    assert!(Command::new("mkfifo").arg(rig.config_file()).status().unwrap().success());
+    daemon.signal("-HUP");
+    systemd.is_told("RELOADING=1");
+    let client = rig.connect();
+    let key = rig.begin(&client, "under");
+    assert_eq!(rig.end(&client, &key).status, Status::Approved);
+    daemon.signal("-TERM");
+    systemd.is_told("STOPPING=1");
+    assert!(daemon.ended().success());
+}
+
 /// The bus daemon is restarted: the terminal lives, its callers have left, and it is served again.
 #[test]
 fn the_bus_goes_and_comes_back() {

@@ -3,6 +3,7 @@
 mod example;
 mod hostlink;
 mod papers;
+mod reload;
 mod renew;
 mod requests;
 mod rig;

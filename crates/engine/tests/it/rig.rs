@@ -48,7 +48,7 @@ impl Up {
             actix::System::new().block_on(async move {
                 let key = SealingKey::from_file(config.vault.key_file.as_ref().unwrap()).unwrap();
                 let control = config.store.dir.join("virtual.sock");
-                let mut engine = Engine::start(config, key, options).await.unwrap();
+                let engine = Engine::start(config, key, options).await.unwrap();
                 let _control = VirtualControlServer::start(engine.bench(), &control).unwrap();
                 tx.send(engine.terminal()).unwrap();
                 let orderly = tokio::select! {
