@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     commit::{self, CommitQueue},
     device::{DesiredState, Devices, Registry},
+    front_door::restarting,
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
     mishap::{Mishaps, Part},
@@ -280,12 +281,17 @@ impl TerminalActor {
         }
     }
 
-    /// A commit failed: the machine is ahead of the disk and is discarded.
     fn failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
         tracing::error!(
             again_in_ms = self.again.as_millis(),
             "the store failed, the terminal is rebuilt from disk: {cause}"
         );
+        self.discard("store", |id| Fault::StoreFailed { id, cause: cause.into() }, ctx);
+    }
+
+    /// A commit was not made: the machine is ahead of the disk and is discarded. `what`: the trouble that is
+    /// shown until the next one is there; `fault`: the answer to calls that wait, by their id.
+    fn discard(&mut self, what: &str, fault: impl Fn(String) -> Fault, ctx: &mut Context<Self>) {
         self.flush(ctx);
         self.epoch += 1;
         self.wants = Arc::default();
@@ -295,11 +301,11 @@ impl TerminalActor {
         }
         drop(std::mem::replace(&mut self.queue, CommitQueue::new(0)).failed());
         for (_, (id, answer)) in self.calls.drain() {
-            answer.send(Err(Fault::StoreFailed { id, cause: cause.into() })).ok();
+            answer.send(Err(fault(id))).ok();
         }
         self.services.hide_info();
         effects::withdraw(&self.services);
-        effects::show(&self.services, &Screen::Trouble { what: "store".into() });
+        effects::show(&self.services, &Screen::Trouble { what: what.into() });
         self.recover(ctx);
     }
 
@@ -415,6 +421,10 @@ impl TerminalActor {
                 let mut out = self.queue.durable(durable.head.seq);
                 effects::with_heads(out.iter_mut().filter_map(Out::outcome_mut), &durable.told);
                 self.release(out, ctx);
+            }
+            Err(e @ StoreError::OfAnother { .. }) => {
+                tracing::warn!("{e}: that is on record instead, and the terminal is rebuilt with it");
+                self.discard("starting", |_| restarting(), ctx);
             }
             Err(e) => self.failed(&e.to_string(), ctx),
         }

@@ -294,6 +294,9 @@ fn a_full_disk_refuses_new_payments_by_name() {
 #[test]
 fn an_answer_that_bears_the_rrn_of_another_payment_is_of_another() {
     let mut rig = Rig::new(|_| ());
+    let log = rig.dir.path().join("log");
+    rig.log = Some(File::create(&log).unwrap());
+    rig.restart();
     let rrns = ["one", "two"].map(|id| rig.sale(id).rrn.unwrap().parse::<u64>().unwrap());
     let next = format!("{:012}", 2 * rrns[1] - rrns[0]);
     let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
@@ -302,6 +305,8 @@ fn an_answer_that_bears_the_rrn_of_another_payment_is_of_another() {
     drop(db);
     let end = rig.sale("three");
     assert_eq!((end.status, end.reason.unwrap().code.as_str()), (Status::Unknown, "answer-of-another"));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("that is on record instead") && !log.contains("the store failed"), "{log}");
     let refused = || rig.begin(sale("four"));
     rig.until("payments are stopped", |_| matches!(refused(), Err(Fault::JournalRestored { .. })));
     let (t, me) = (rig.t(), caller());
