@@ -14,11 +14,13 @@
 //! A network printer has one connection for all tills, so it is let go when it is idle; what is known of the
 //! printer then stands until it answers again.
 mod link;
+mod names;
 
 use crate::{
     DeviceError, Face, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, options, printer::RESTING,
 };
 use link::{Link, Wire, asks_for, half, process_id};
+use names::Names;
 use payterm_schema::{
     DeviceKind,
     config::DeviceConfig,
@@ -35,7 +37,7 @@ use rustix::{
 use serde::Deserialize;
 use std::{
     io,
-    net::{TcpStream, ToSocketAddrs},
+    net::TcpStream,
     os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -145,6 +147,7 @@ struct EscPos {
     budget: Duration,
     /// None: the connection is the terminal's own.
     share: Option<Share>,
+    names: Names,
     link: Option<Link>,
     /// Time of the connection's last use for more than a question.
     used: Instant,
@@ -216,6 +219,7 @@ impl EscPos {
             confirm,
             budget,
             share,
+            names: Names::default(),
             link: None,
             used: now,
             found: None,
@@ -412,9 +416,10 @@ impl EscPos {
         Ok(status)
     }
 
-    fn connect(&self, until: Instant) -> Result<Link, DeviceError> {
-        let io = |doing: String| move |e: io::Error| DeviceError::io(&self.name, doing, e);
+    fn connect(&mut self, until: Instant) -> Result<Link, DeviceError> {
         let device = self.name.clone();
+        let name = &self.name;
+        let io = |doing: String| move |e: io::Error| DeviceError::io(name, doing, e);
         let open = |path: &str, flags| {
             rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
         };
@@ -422,7 +427,8 @@ impl EscPos {
             Address::Tcp(to) => {
                 let doing = || format!("connecting to {to}");
                 let mut last = io::Error::from(io::ErrorKind::NotFound);
-                let mut all: Vec<_> = to.to_socket_addrs().map_err(io(doing()))?.rev().collect();
+                let mut all = self.names.addresses(to, half(until)).map_err(io(doing()))?;
+                all.reverse();
                 let mut found = None;
                 while let (None, Some(at)) = (&found, all.pop()) {
                     // One that swallows everything must leave time for those after it.
