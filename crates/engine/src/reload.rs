@@ -187,7 +187,8 @@ mod tests {
             let new = config(&other_ca.replace(from, to));
             assert_eq!(taken(&running, &new).accounts, running.accounts, "{to}");
         }
-        let removed = config(FILE.split_once("[tms]").map(|(_, tms)| format!("[tms]{tms}")).unwrap().as_str());
+        let removed =
+            config(FILE.split_once("[tms]").map(|(_, tms)| format!("[tms]{tms}")).unwrap().as_str());
         assert!(removed.accounts.is_empty());
         assert_eq!(taken(&running, &removed).accounts, running.accounts);
         assert_eq!(tls_of(&running.accounts[0], &running, &removed), None);

@@ -145,8 +145,7 @@ fn a_refusal_that_nobody_signed_is_never_of_another() {
     for more in [r#""code":"94""#, r#""code":"51""#, r#""code":"51","rrn":"000000000001""#] {
         let mut till = till(RetryRule::Done);
         let mut s = till.machine.settings().clone();
-        s.accounts[0].rules =
-            HostRules { mac_on_replies: true, ..(*s.accounts[0].rules).clone() }.into();
+        s.accounts[0].rules = HostRules { mac_on_replies: true, ..(*s.accounts[0].rules).clone() }.into();
         till = Till::with(s, till.disk);
         till.boot(NOW);
         let step = till.frame(start("sale", "one"));
