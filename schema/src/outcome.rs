@@ -57,8 +57,8 @@ pub enum Authority {
     Host,
     /// The chip card, by itself (TC).
     Card,
-    /// The merchant: at its own risk, while the host could not be reached; or in taking back what the host was
-    /// never told of ([`Forwarding::Withdrawn`]).
+    /// The merchant: at its own risk, while the host could not be reached; or in taking back what the host
+    /// was never told of ([`Forwarding::Withdrawn`]).
     Merchant,
     /// The issuer, whose authorisation code was given by telephone.
     Voice,

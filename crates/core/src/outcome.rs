@@ -11,9 +11,9 @@ use payterm_schema::{
     host::Wallet,
     kind::{Mark, Side},
     money::MAX_MINOR,
-    outcome::{Authority, Forwarding, Reason},
+    outcome::{Authority, Class, Forwarding, Reason},
     paper::{PaperContent, PaperJob, PaperKind},
-    record::{Duty, Obligation, OutcomePaper},
+    record::{Duty, Obligation, ObligationState, OutcomePaper},
 };
 use std::sync::Arc;
 
@@ -38,6 +38,19 @@ impl Context {
         self.erase_when_done(txn, approved && outcome.kind.keeps_pan() && self.state.in_open_batch(&outcome));
         self.tell(Notice::Outcome { outcome: Arc::clone(&outcome) });
         self.signal(Signal::Finished { outcome });
+    }
+
+    /// What ends with its reversal open is unknown in a recovery: none leaves by itself, and it may stand
+    /// with the acquirer until a person has asked.
+    fn not_taken_back(&self, outcome: &mut Outcome) {
+        let open = |o: &Obligation| o.duty == Duty::Reverse && o.state != ObligationState::Stuck;
+        if self.state.recovering.is_some()
+            && matches!(outcome.status, Status::Declined | Status::Cancelled | Status::Failed)
+            && self.state.obligations.of(outcome.txn).any(open)
+        {
+            outcome.status = Status::Unknown;
+            outcome.reason.iter_mut().for_each(|r| r.class = Class::D);
+        }
     }
 
     /// The running request's fate is not known: "do not take the money again". The obligation drives it to a

@@ -2,9 +2,9 @@
 //! person has seen to it.
 use crate::{context::Context, line::own_settlement, signal::Signal, view};
 use payterm_schema::{
-    AccountId, Batch, Fault, Kind, Notice, Outcome, RequestKey, RequestRecord, Status, TerminalRecord, Time,
+    AccountId, Batch, Fault, Kind, Notice, RequestKey, RequestRecord, Status, TerminalRecord, Time,
     outcome::Class,
-    record::{Duty, Obligation, ObligationState, ProvisionalOf, Restored},
+    record::{Obligation, ObligationState, ProvisionalOf, Restored},
     settlement::{Halves, Settlement},
 };
 use serde::{Deserialize, Serialize};
@@ -78,19 +78,6 @@ impl Context {
         let auto = self.settings.accounts.iter().filter(|a| a.rules.sign_in && a.config.auto_sign_in);
         let again: Vec<AccountId> = auto.map(|a| a.config.id.clone()).collect();
         again.into_iter().for_each(|account| self.signal(Signal::SignInWanted { account }));
-    }
-
-    /// What ends with its reversal open is unknown in a recovery: none leaves by itself, and it may stand with
-    /// the acquirer until a person has asked.
-    pub fn not_taken_back(&self, outcome: &mut Outcome) {
-        let open = |o: &Obligation| o.duty == Duty::Reverse && o.state != ObligationState::Stuck;
-        if self.state.recovering.is_some()
-            && matches!(outcome.status, Status::Declined | Status::Cancelled | Status::Failed)
-            && self.state.obligations.of(outcome.txn).any(open)
-        {
-            outcome.status = Status::Unknown;
-            outcome.reason.iter_mut().for_each(|r| r.class = Class::D);
-        }
     }
 
     /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may

@@ -294,7 +294,7 @@ fn a_query_that_speaks_of_another_amount_is_no_word_on_this_payment() {
 fn an_undecided_undo_of_a_wallet_is_no_refusal() {
     // For longer than it is tried again.
     let undecided = |of: Order| {
-        run(script([scan("a"), of], [vec![HostFault::Answer], vec![HostFault::Refuse("09"); 12]].concat()))
+        run(script([scan("a"), of], [vec![HostFault::Answer], vec![HostFault::Refuse("09"); 4]].concat()))
     };
     let w = undecided(part(Kind::Refund, "b", "a", 400));
     assert_eq!(told(&w, "b")[0].0, Status::Unknown);

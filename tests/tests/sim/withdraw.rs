@@ -111,8 +111,9 @@ fn what_has_left_is_not_withdrawn() {
         let o = w.outcome("a");
         assert_eq!((o.forwarding, o.voided), (Some(Forwarding::Forwarded), false), "{fault:?}");
         assert_eq!((books(&w), totals(&w)), (vec![(Kind::Sale, 1234)], [(1, 1234), (0, 0)]), "{fault:?}");
-        let w = run(script(completion(), [HostFault::Answer, fault.clone()]));
-        assert_eq!(told(&w, "k"), failed(NOT_FORWARDED), "{fault:?}");
+        let again = [HostFault::Answer, fault.clone(), fault.clone(), fault.clone()];
+        let w = run(script(completion(), again));
+        assert_eq!(told(&w, "k"), failed(NOT_FORWARDED), "{fault:?} {:?}", w.transcript("c"));
         let (c, p) = (w.outcome("c"), w.outcome("p"));
         assert_eq!((c.forwarding, p.completed), (Some(Forwarding::Forwarded), true), "{fault:?}");
         assert_eq!(totals(&w), [(1, 900), (0, 0)], "{fault:?}");

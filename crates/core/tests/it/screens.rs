@@ -69,7 +69,9 @@ fn each_stage_of_a_payment_shows_its_amount() {
     assert_eq!(amounts(&step), [("wait", None)]);
     let tag =
         step.effects.iter().find_map(|e| if let Effect::Load { tag, .. } = e { Some(*tag) } else { None });
-    let mut pages = amounts(&till.input(Input::Loaded { tag: tag.unwrap(), found: Ok(vec![paid]) }));
-    pages.extend(pays(&mut till));
-    assert_eq!(pages, shown(Some(100)));
+    let sent = till.input(Input::Loaded { tag: tag.unwrap(), found: Ok(vec![paid]) });
+    let step = till.answered(&sent, r#""code":"00","amount":100"#);
+    assert_eq!(told(&step), [(Status::Approved, String::new())]);
+    let pages: Vec<_> = [sent, step].iter().flat_map(amounts).collect();
+    assert_eq!(pages, [("wait", Some(100)), ("result", Some(100))]);
 }

@@ -399,11 +399,11 @@ fn a_generation_file_takes_no_other_files_name() {
     let root = tempfile::tempdir().unwrap();
     let (dir, other) = (root.path().join("state"), root.path().join("lane.new"));
     fs::write(&other, "another lane's").unwrap();
-    let generation = Some(root.path().join("lane.1"));
+    let generation = root.path().join("lane.1");
     let held = payterm_journal::hold(&dir).unwrap();
-    let options = Options { reserve: 0, generation: generation.clone(), ..Options::default() };
+    let options = Options { reserve: 0, generation: Some(generation.clone()), ..Options::default() };
     let (store, _) = Store::open(held, &dir, key(), options).unwrap();
     store.close();
-    assert_eq!(fs::read(generation.unwrap()).unwrap().len(), 32);
+    assert_eq!(fs::read(generation).unwrap().len(), 32);
     assert_eq!(fs::read_to_string(other).unwrap(), "another lane's");
 }

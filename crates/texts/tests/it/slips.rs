@@ -598,26 +598,23 @@ fn each_kind_says_what_it_is() {
 fn each_stuck_slip_says_what_it_is_and_what_to_do() {
     let (reversal, notification) = ("REVERSAL STUCK: ASK ACQUIRER", "NOTIFICATION STUCK: ASK ACQUIRER");
     let (refund, another) = ("REFUND NOT KNOWN: ASK ACQUIRER", "ANSWER OF ANOTHER: ASK ACQUIRER");
+    let take = "DO NOT CHARGE AGAIN";
     let because = |code: &str| Some(Reason::new(code, payterm_schema::Class::D));
-    let ended = |status| Outcome { status, reason: because("host-96"), ..unknown() };
+    let ended = Outcome { status: Status::Declined, reason: because("host-96"), ..unknown() };
     let other = |kind| Outcome { kind, reason: because("answer-of-another"), ..unknown() };
     let told = |forwarding| Outcome { forwarding: Some(forwarding), ..sale() };
     let written_off = Forwarding::WrittenOff { by: "00".into(), why: "old".into() };
-    let take = "DO NOT CHARGE AGAIN";
     for (outcome, title, warning, help) in [
         (unknown(), reversal, take, "whether the transaction itself stands there, and not"),
-        (ended(Status::Declined), reversal, "MAY HAVE BEEN CHARGED", "if it does, have it cancelled"),
-        (ended(Status::Failed), reversal, "MAY HAVE BEEN CHARGED", "if it does, have it cancelled"),
+        (ended, reversal, "MAY HAVE BEEN CHARGED", "if it does, have it cancelled"),
         (Outcome { kind: Kind::Void, ..unknown() }, reversal, "NOT KNOWN WHETHER", "itself stands there"),
         (Outcome { kind: Kind::Refund, ..unknown() }, refund, "DO NOT REFUND", "neither sent again nor"),
         (other(Kind::Sale), another, take, "it is not reversed"),
         (other(Kind::Refund), another, "DO NOT REFUND", "by amount and time"),
         (told(Forwarding::Pending), notification, take, "The transaction stands"),
-        // The result of a card's script.
         (sale(), notification, take, "The transaction stands"),
         (told(Forwarding::Refused("51".into())), "REFUSED AFTERWARDS: ASK ACQUIRER", "REFUSED BY", "Keep"),
         (told(written_off), "WRITTEN OFF: COMPARE STATEMENT", "NOTHING MORE", "the acquirer's statement"),
-        // Of a damaged journal: nobody has accepted it.
         (
             Outcome { kind: Kind::TipAdjust, reason: because("journal-restored"), ..unknown() },
             "RESULT NOT KNOWN: ASK ACQUIRER",
