@@ -235,7 +235,7 @@ fn the_undo_of_a_wallet_waits_for_it() {
         let book = w.bank.books.values().find(|p| p.kind == Kind::Sale).unwrap();
         assert_eq!((book.voided, book.refunded), if kind == Kind::Void { (true, 0) } else { (false, 1_000) });
     }
-    // For as long as the wallet's time: then as any other that is not decided.
+    // For some seconds after the wallet's wait: then as any other that is not decided.
     let mut faults = vec![HostFault::Answer];
     faults.extend(vec![HostFault::Refuse("09"); 40]);
     let w = run(script([scan("a"), refund("v", "a")], faults));
