@@ -8,7 +8,6 @@ use payterm_schema::{
     outcome::Forwarding,
     paper::PaperKind,
     record::{Duty, ObligationState},
-    request::RequestWire,
     time::Millis,
 };
 
@@ -54,22 +53,6 @@ impl Till {
         step
     }
 }
-fn voice_sale() -> Input {
-    let wire = RequestWire {
-        id: "v".into(),
-        kind: "voice_sale".into(),
-        amount: Some("1.00".into()),
-        currency: Some("CNY".into()),
-        auth_code: Some("123456".into()),
-        ..RequestWire::default()
-    };
-    Input::Start {
-        call: 1,
-        key: payterm_schema::RequestKey::new("app", "v").unwrap(),
-        request: Box::new(wire.try_into().unwrap()),
-    }
-}
-
 #[test]
 fn an_answer_that_is_older_than_the_message_is_of_another() {
     let hour = NOW + secs(3_600);
@@ -171,7 +154,7 @@ fn a_refusal_that_nobody_signed_is_never_of_another() {
 fn an_advice_is_told_again() {
     let mut till = till(RetryRule::Done);
     till.sold("one", NOW + secs(3_600), OK);
-    let step = till.frame(voice_sale());
+    let step = till.frame(voice_sale("v"));
     let old = at(NOW, OK);
     let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(old) });
     assert_eq!(told(&step), [(Status::Approved, String::new())]);
@@ -195,7 +178,7 @@ fn a_94_to_a_repeated_advice_bears_the_first_ones_numbers_where_the_profile_says
         s.accounts[0].rules = rules.into();
         let mut till = Till::with(s.clone(), Vec::new());
         till.boot(NOW);
-        let first = till.frame(voice_sale());
+        let first = till.frame(voice_sale("v"));
         let lost = HostEvent::NoReply { why: "silence".into(), trace: Default::default() };
         let step = till.input(Input::Host { tag: tag_of(&first).unwrap(), event: lost });
         assert_eq!(told(&step), [(Status::Approved, String::new())]);
@@ -226,7 +209,7 @@ fn a_94_to_a_repeated_advice_bears_the_first_ones_numbers_where_the_profile_says
         // The first sending was never used here before: a person's, as before.
         let mut fresh = Till::with(till.machine.settings().clone(), Vec::new());
         fresh.boot(NOW);
-        let step = fresh.frame(voice_sale());
+        let step = fresh.frame(voice_sale("v"));
         fresh.answered(&step, duplicate);
         assert!(fresh.machine.state().recovering.is_some());
         let o = fresh.machine.obligations().iter().next().unwrap().clone();

@@ -12,7 +12,6 @@ use payterm_schema::{
     operator::{OperatorId, OperatorRequest, Purpose},
     outcome::{Authority, Forwarding},
     record::{ClockEvent, Entry, ObligationState, Restored},
-    request::RequestWire,
     settlement::{BatchPart, Half, Halves, SettlementReply},
     time::Millis,
 };
@@ -377,19 +376,7 @@ fn an_advice_that_was_out_ends_unknown() {
     let restored = || {
         let mut before = Till::new(Vec::new());
         before.boot(NOW);
-        let wire = RequestWire {
-            id: "v".into(),
-            kind: "voice_sale".into(),
-            amount: Some("1.00".into()),
-            currency: Some("CNY".into()),
-            auth_code: Some("123456".into()),
-            ..RequestWire::default()
-        };
-        let step = before.frame(Input::Start {
-            call: 1,
-            key: RequestKey::new("app", "v").unwrap(),
-            request: Box::new(wire.try_into().unwrap()),
-        });
+        let step = before.frame(voice_sale("v"));
         assert!(sent(&step).is_some());
         let (till, step) = before.restore(settings(), Some(200));
         assert_eq!((told(&step), till.counted()), (unknown(), (0, 0)));

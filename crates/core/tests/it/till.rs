@@ -62,6 +62,19 @@ pub fn start(kind: &str, id: &str) -> Input {
         request: Box::new(wire.try_into().unwrap()),
     }
 }
+/// A voice sale of 1.00, which is an advice.
+pub fn voice_sale(id: &str) -> Input {
+    let wire = RequestWire {
+        id: id.into(),
+        kind: "voice_sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        auth_code: Some("123456".into()),
+        ..RequestWire::default()
+    };
+    let key = RequestKey::new("app", id).unwrap();
+    Input::Start { call: 1, key, request: Box::new(wire.try_into().unwrap()) }
+}
 pub fn answer(step: &Step) -> Option<Result<(), Fault>> {
     step.effects
         .iter()

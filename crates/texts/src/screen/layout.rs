@@ -83,6 +83,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_ellipsis_stays_within_the_columns() {
+        for (text, shown) in
+            [("12345678", "12345..."), ("\u{4ed8}\u{6b3e}\u{4ed8}\u{6b3e}", "\u{4ed8}\u{6b3e}...")]
+        {
+            let mut line = text.to_owned();
+            end(Some(&mut line), 8);
+            assert_eq!(line, shown);
+            assert!(line.chars().map(width).sum::<usize>() <= 8, "{line}");
+        }
+    }
+    #[test]
     fn what_matters_stays_and_the_rest_makes_room() {
         let rows = [must("CNY 12.34"), cut("a text of three lines here"), whole("in words"), must("go on?")];
         assert_eq!(lay_out(&rows, 10, 2), ["CNY 12.34", "go on?"]);

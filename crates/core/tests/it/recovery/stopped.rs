@@ -23,22 +23,10 @@ fn till(asks: bool) -> Till {
     till.boot(NOW);
     till
 }
-fn voice() -> Input {
-    let wire = RequestWire {
-        id: "v".into(),
-        kind: "voice_sale".into(),
-        amount: Some("1.00".into()),
-        currency: Some("CNY".into()),
-        auth_code: Some("123456".into()),
-        ..RequestWire::default()
-    };
-    let key = RequestKey::new("app", "v").unwrap();
-    Input::Start { call: 1, key, request: Box::new(wire.try_into().unwrap()) }
-}
 /// An advice is under way, and a sale whose frame has left: the tag of the advice, and the sale's step.
 fn under_way(asks: bool) -> (Till, u64, Step) {
     let mut till = till(asks);
-    let step = till.frame(voice());
+    let step = till.frame(voice_sale("v"));
     let not_sent = HostEvent::NotSent { why: "down".into() };
     let mut step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: not_sent });
     while tag_of(&step).is_none() {
