@@ -8,7 +8,7 @@ use crate::{
     device::{self, Devices},
     hostlink::Line,
     supervise::Child,
-    terminal::{Look, Question, TerminalActor},
+    terminal::{Look, TerminalActor},
 };
 use futures_util::future::join_all;
 use payterm_core::{Heard, Input, Machine};
@@ -121,8 +121,8 @@ impl Examiner {
         tracing::info!(verdict = ?report.verdict, parts = report.items.len(), "self-test");
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
         let (told, print) = (Box::new(report.clone()), print(report.verdict));
-        let input = Box::new(move |call| Input::SelfTested { call, report: told, print });
-        if !matches!(self.terminal.ask(Question { id: "self-test".into(), input }).await, Ok(Ok(()))) {
+        let input = move |call| Input::SelfTested { call, report: told, print };
+        if self.terminal.question("self-test", input).await.is_err() {
             tracing::warn!("the self-test's report could not be recorded: the terminal is being rebuilt");
         }
         report
@@ -250,16 +250,13 @@ impl Examiner {
         if !self.config.self_test.host {
             return unasked;
         }
-        let asked = self.terminal.ask(Question {
-            id: "self-test".into(),
-            input: Box::new(move |call| Input::Probe { call, account: id }),
-        });
+        let asked = self.terminal.question("self-test", move |call| Input::Probe { call, account: id });
         match timeout(HOST, asked).await {
-            Ok(Ok(Ok(()))) => Finding::new(Verdict::Passed, "host-answered").with("seconds", 0),
-            Ok(Ok(Err(Fault::WrongState { rule }))) => Finding::degraded("host-refused").with("why", rule),
-            Ok(Ok(Err(Fault::Unreachable { cause }))) => Finding::failed("host-silent").with("why", cause),
+            Ok(Ok(())) => Finding::new(Verdict::Passed, "host-answered").with("seconds", 0),
+            Ok(Err(Fault::WrongState { rule })) => Finding::degraded("host-refused").with("why", rule),
+            Ok(Err(Fault::Unreachable { cause })) => Finding::failed("host-silent").with("why", cause),
             // A customer or a reversal is on the line, or this acquirer knows no echo.
-            Ok(Ok(Err(_)) | Err(_)) | Err(_) => unasked,
+            Ok(Err(_)) | Err(_) => unasked,
         }
     }
 }

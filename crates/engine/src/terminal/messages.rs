@@ -1,6 +1,10 @@
 //! Messages of the terminal: what it is told and asked.
 use super::{STEPS, TerminalActor, effects, pacing::Out};
-use crate::{device::DeviceEvent, front_door::restarting};
+use crate::{
+    device::DeviceEvent,
+    front_door::restarting,
+    supervise::{Child, Gone},
+};
 use actix::{AsyncContext, Handler, Message, ResponseFuture};
 use payterm_core::{Call, Input, Machine};
 use payterm_schema::{CardToken, Fault, HostEvent, Notice};
@@ -9,11 +13,27 @@ use tokio::sync::oneshot;
 
 /// A question of a caller: the machine answers it when it is durable.
 #[derive(Message)]
-#[rtype(result = "Result<(), Fault>")]
+#[rtype(result = "()")]
 pub struct Question {
     /// Name of the request in a fault.
-    pub id: String,
-    pub input: Box<dyn FnOnce(Call) -> Input + Send>,
+    id: String,
+    input: Box<dyn FnOnce(Call) -> Input + Send>,
+    /// Straight to who waits; dropped when the actor dies.
+    answer: oneshot::Sender<Result<(), Fault>>,
+}
+
+impl Child<TerminalActor> {
+    /// Puts a question to the machine; answered when that is durable. `id`: what a fault names.
+    pub async fn question(
+        &self,
+        id: &str,
+        input: impl FnOnce(Call) -> Input + Send + 'static,
+    ) -> Result<(), Fault> {
+        let (answer, heard) = oneshot::channel();
+        let asked = self.ask(Question { id: id.into(), input: Box::new(input), answer });
+        asked.await.map_err(|Gone| restarting())?;
+        heard.await.unwrap_or_else(|_| Err(restarting()))
+    }
 }
 
 #[derive(Message)]
@@ -45,8 +65,8 @@ impl<T: Send + 'static> Message for Look<T> {
 pub struct Stop;
 
 impl Handler<Question> for TerminalActor {
-    type Result = ResponseFuture<Result<(), Fault>>;
-    fn handle(&mut self, m: Question, ctx: &mut Self::Context) -> Self::Result {
+    type Result = ();
+    fn handle(&mut self, m: Question, ctx: &mut Self::Context) {
         let refused = match &self.machine {
             None => Some(Fault::StoreFailed {
                 id: m.id.clone(),
@@ -56,15 +76,14 @@ impl Handler<Question> for TerminalActor {
             Some(_) => None,
         };
         if let Some(fault) = refused {
-            return Box::pin(async move { Err(fault) });
+            m.answer.send(Err(fault)).ok();
+            return;
         }
         self.follow_clock();
         self.last_call += 1;
         let call = self.last_call;
-        let (answer, heard) = oneshot::channel();
-        self.calls.insert(call, (m.id, answer));
+        self.calls.insert(call, (m.id, m.answer));
         self.input((m.input)(call), ctx);
-        Box::pin(async move { heard.await.unwrap_or_else(|_| Err(restarting())) })
     }
 }
 

@@ -40,7 +40,9 @@ impl Out {
 
 impl TerminalActor {
     /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody
-    /// goes on first: the screens and papers of the same step come when the executor is back here.
+    /// goes on first: the screens and papers of the same step come when the executor is back here. After an
+    /// answer nothing else is taken before: the next step's commit would hold up its way to the caller, and
+    /// with it what the caller asks next.
     pub(super) fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
         self.outbox.extend(out);
         if self.outbox.iter().any(Out::awaited) {
@@ -50,7 +52,11 @@ impl TerminalActor {
             && let Some(one) = self.outbox.pop_front()
         {
             let (awaited, told) = (one.awaited(), one.is_outcome());
+            let answered = matches!(one, Out::Effect(Effect::Answer { .. }));
             self.one(one, ctx);
+            if answered {
+                ctx.wait(tokio::task::yield_now().into_actor(self));
+            }
             if !awaited || self.outbox.is_empty() {
                 continue;
             }

@@ -1,10 +1,6 @@
 //! Ways of the service to the terminal's machine.
 use super::TerminalService;
-use crate::{
-    front_door::restarting,
-    supervise::Gone,
-    terminal::{Look, Question},
-};
+use crate::{front_door::restarting, supervise::Gone, terminal::Look};
 use payterm_core::{Call, Input, Machine};
 use payterm_journal::StoreError;
 use payterm_schema::Fault;
@@ -21,8 +17,7 @@ impl TerminalService {
         id: &str,
         input: impl FnOnce(Call) -> Input + Send + 'static,
     ) -> Result<(), Fault> {
-        let question = Question { id: id.into(), input: Box::new(input) };
-        self.terminal.ask(question).await.map_err(|Gone| restarting())?
+        self.terminal.question(id, input).await
     }
 
     /// Answers what `look` copies of the machine, once that is durable.

@@ -112,17 +112,17 @@ impl TerminalService {
         let key = RequestKey::new(&caller.app, &request.id)?;
         caller.may_start(&request)?;
         let _one = self.submit_lock.lock().await;
-        if self.store.knows(&key) != Some(false)
-            && let Some(found) = self.store.by_key(&key).await.map_err(store_fault)?
-        {
-            return if found.hash == request.content_hash() {
-                Ok(key)
-            } else {
-                Err(Fault::KeyReused { id: key.id })
-            };
-        }
-        if self.store.knows(&key) != Some(false) && self.store.lost(&key).await.map_err(store_fault)? {
-            return Err(Fault::RequestLost { id: key.id });
+        if self.store.knows(&key) != Some(false) {
+            if let Some(found) = self.store.by_key(&key).await.map_err(store_fault)? {
+                return if found.hash == request.content_hash() {
+                    Ok(key)
+                } else {
+                    Err(Fault::KeyReused { id: key.id })
+                };
+            }
+            if self.store.lost(&key).await.map_err(store_fault)? {
+                return Err(Fault::RequestLost { id: key.id });
+            }
         }
         let (free, floor) =
             (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);

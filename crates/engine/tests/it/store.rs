@@ -1,9 +1,10 @@
 //! The disk under the engine: commits that fail, a journal that is damaged, a disk that is full.
 use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
-use payterm_engine::mishap::Part;
+use payterm_engine::{Engine, Options, mishap::Part};
 use payterm_schema::{Fault, RequestKey, Status, config::Language};
 use payterm_simulator::Mishap;
+use payterm_vault::SealingKey;
 use std::{
     fs::File,
     sync::{Arc, Mutex},
@@ -136,6 +137,48 @@ fn an_outcome_is_told_with_its_head_however_many_commits_wait() {
     behind.join().unwrap();
     assert!(told.journal.is_some(), "{told:?}");
     assert_eq!(told.journal, rig.end(&key, true).journal);
+}
+
+/// Two callers ask at once, on a disk on which the machine waits for each commit itself: the second one's
+/// commit does not hold up the first one's answer.
+#[test]
+fn an_answer_leaves_before_the_next_commit_begins() {
+    let mut rig = Rig::new(|_| ());
+    rig.virtuals = None;
+    rig.up.take().unwrap().stop();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let at_store = log.clone();
+    let options = Options {
+        journal: payterm_journal::Options {
+            quick: Duration::MAX,
+            before_group: Some(Arc::new(move || at_store.lock().unwrap().push("commit"))),
+            ..Default::default()
+        },
+        ..Options::default()
+    };
+    let key = SealingKey::from_file(rig.config.vault.key_file.as_ref().unwrap()).unwrap();
+    actix::System::new().block_on(async {
+        let engine = Engine::start(rig.config.clone(), key, options).await.unwrap();
+        let rest = |log: &Mutex<Vec<_>>| log.lock().unwrap().len();
+        // Until what a start commits is committed.
+        let mut before = 0;
+        while std::mem::replace(&mut before, rest(&log)) != rest(&log) || rest(&log) == 0 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        log.lock().unwrap().clear();
+        let call = |language| {
+            let (terminal, log) = (engine.terminal(), log.clone());
+            tokio::spawn(async move {
+                terminal.set_language(&caller(), language).await.unwrap();
+                log.lock().unwrap().push("answer");
+            })
+        };
+        for called in [call(Language::ZhCn), call(Language::En)] {
+            called.await.unwrap();
+        }
+        engine.close().await;
+    });
+    assert_eq!(log.lock().unwrap()[..4], ["commit", "answer", "commit", "answer"]);
 }
 
 #[test]
