@@ -12,7 +12,7 @@ mod operators;
 mod pacing;
 mod troubles;
 
-pub use messages::{FromDevice, FromHost, Look, Question, Stop, Tell};
+pub use messages::{FromDevice, FromHost, Look, Stop, Tell};
 use pacing::Out;
 use troubles::Troubles;
 

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// A question of a caller: the machine answers it when it is durable.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Question {
+pub(crate) struct Question {
     /// Name of the request in a fault.
     id: String,
     input: Box<dyn FnOnce(Call) -> Input + Send>,
