@@ -296,10 +296,11 @@ pub enum Query {
     },
 }
 
-/// What the customer is asked, or asked no more. It does not wait for the records of its own step (of earlier
-/// ones it does): it moves no money and tells no app anything, and where the record fails, or the power goes,
+/// What the customer is asked, or asked no more. It does not wait for records, neither of its own step nor of
+/// those before: it moves no money and tells no app anything, and where a record fails, or the power goes,
 /// nobody is asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them
-/// waits in its turn.
+/// waits in its turn. Only an effect that the customer is to see first ([`Effect::faces_customer`]) holds it
+/// up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
@@ -315,6 +316,13 @@ pub enum Ask {
     Pin { tag: u64, account: AccountId, pan: Pan, amount: Option<Money>, timeout_ms: u32 },
     /// The PIN is no longer wanted (cancelled elsewhere).
     AbortPin { tag: u64 },
+}
+
+impl Ask {
+    /// Tells whether a customer, a card or a reader answers it.
+    pub fn is_answered(&self) -> bool {
+        matches!(self, Self::Offer { .. } | Self::RunCard { .. } | Self::Pin { .. })
+    }
 }
 
 /// What the engine is to do, only after the step's records are durable.
@@ -364,6 +372,13 @@ pub enum Effect {
     Renew,
 }
 
+impl Effect {
+    /// Tells whether it changes what the customer sees or what a card is told: no [`Ask`] overtakes it.
+    pub fn faces_customer(&self) -> bool {
+        matches!(self, Self::Show(_) | Self::Speak(_) | Self::TellCard { .. } | Self::EndCard { .. })
+    }
+}
+
 /// The next moment at which [`crate::Machine::handle_timeout`] has something to do, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wake {
@@ -390,7 +405,7 @@ pub enum Timer {
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the
-/// effects are released when it is durable, in order; the asks need earlier records only.
+/// effects are released when it is durable, in order; the asks need no records.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,

@@ -2,8 +2,8 @@
 //! Sans-IO; the terminal actor drives it with what the store answers.
 //!
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and
-//! including those of its own step is durable. (What asks the customer is not given to the queue while it
-//! [`CommitQueue::is_durable`].)
+//! including those of its own step is durable. (What asks the customer is not given to the queue while
+//! nothing in it [waits](CommitQueue::waits) that he is to see before.)
 use payterm_schema::{Outcome, Record, RequestRecord, Time, record::Entry, time::Millis};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -66,9 +66,9 @@ impl<E> CommitQueue<E> {
         out
     }
 
-    /// No record that was handed over waits for the disk.
-    pub fn is_durable(&self) -> bool {
-        self.handed <= self.durable
+    /// Tells whether an effect of this kind waits.
+    pub fn waits(&self, kind: impl Fn(&E) -> bool) -> bool {
+        self.waiting.iter().flat_map(|(_, effects)| effects).any(kind)
     }
 
     /// A commit failed: answers what was never released, so that callers can be told; none of it may be
@@ -109,11 +109,9 @@ mod tests {
         let mut q = CommitQueue::new(0);
         assert_eq!(q.push(Some(2), vec!["a", "b"]), [""; 0]);
         assert_eq!(q.durable(1), [""; 0]);
-        assert!(!q.is_durable());
+        assert!(q.waits(|e| *e == "b") && !q.waits(|e| *e == "c"));
         assert_eq!(q.durable(2), ["a", "b"]);
-        assert!(q.is_empty() && q.is_durable());
-        q.push(Some(3), vec![]);
-        assert!(q.is_empty() && !q.is_durable(), "nothing waits for it, and it is not durable");
+        assert!(q.is_empty() && !q.waits(|_| true));
     }
 
     #[test]

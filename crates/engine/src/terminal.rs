@@ -1,8 +1,9 @@
 //! The actor that owns the machine and the commit queue. It does not wait for the disk: a step goes to the
 //! store, the next input is taken; effects are released when their records are durable. But on a disk that
-//! answered the last commit within a millisecond, with at most one exchange under way, it writes the commit
-//! itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the customer
-//! for a card or a PIN does not wait for the record of its own step ([`payterm_core::Ask`]).
+//! answered the last commit within two milliseconds, with at most one exchange under way, it writes the
+//! commit itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the
+//! customer for a card or a PIN waits for no record ([`payterm_core::Ask`]), and the records of such a step
+//! are written by the store's thread meanwhile.
 //!
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of
 //! its unreleased effects is ever carried out.
@@ -33,7 +34,7 @@ use actix::{
     Actor, ActorFutureExt, ActorStreamExt, AsyncContext, Context, SpawnHandle, WrapFuture, WrapStream,
 };
 use futures_util::{Stream, stream};
-use payterm_core::{Call, Effect, Input, Machine, Settings, Step};
+use payterm_core::{Ask, Call, Effect, Input, Machine, Settings, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
     AccountId, DeviceKind, Fault, InhibitReason, Notice, RequestKey, Screen,
@@ -325,10 +326,12 @@ impl TerminalActor {
             .and_then(|m| m.running())
             .map(|(key, _)| tracing::info_span!("txn", request = %key));
         let _in = span.as_ref().map(|s| s.enter());
-        if self.queue.is_durable() && !step.asks.is_empty() {
+        let mut asked = false;
+        if !step.asks.is_empty() && !self.queue.waits(Out::faces_customer) {
             // What is released and waits for its turn comes first: a screen of before would stand over this
             // one.
             self.flush(ctx);
+            asked = step.asks.iter().any(Ask::is_answered);
             std::mem::take(&mut step.asks).into_iter().for_each(|a| self.ask(a, ctx));
         }
         let last = step.records.last().map(|e| e.seq);
@@ -357,7 +360,8 @@ impl TerminalActor {
             // Several exchanges under way: their commits go together. What was committed before is told
             // first, with its own heads.
             let exchanges = self.machine.as_ref().map_or(0, Machine::exchanges);
-            let alone = self.queue.is_empty() && exchanges <= 1;
+            // While the disk syncs, this thread hears the card and asks for the PIN.
+            let alone = self.queue.is_empty() && exchanges <= 1 && !asked;
             // A queue that is forwarded while nobody waits: this answer, and half of those that are under way
             // beside it.
             let awaited = ran || runs || step.effects.iter().any(|e| matches!(e, Effect::Answer { .. }));

@@ -22,6 +22,9 @@ const QUIET_WAIT: Duration = Duration::from_millis(100);
 /// No commit for this long is a quiet moment just after the start, when nobody waits for the terminal to be
 /// ready any more.
 const QUIET_WAIT_FIRST: Duration = Duration::from_millis(20);
+/// Groups after which the start is over: [`QUIET_WAIT_NEAR_MAX`] is quiet enough to reserve the WAL. 16: a
+/// start and three payments.
+const START_GROUPS: u64 = 16;
 /// Time for which those who were answered together are waited for until all have handed over again: a
 /// quarter of what the last commit took, 50 us (half of a quick disk's sync) at the least and 1 ms at the
 /// most. Without it eight payments in flight fall into groups of one and of seven.
@@ -179,6 +182,8 @@ pub(crate) fn run(
             Some(open) => slot.put(open),
             None => return refuse_all(jobs),
         }
+        // To the keys of what has begun: their sync is on its way while the next group is written.
+        std::thread::yield_now();
     }
     drop(slot.take());
 }
@@ -305,7 +310,11 @@ fn next(
     reserved: &mut bool,
 ) -> Option<Job> {
     while !*reserved && slot.since() < context.options.checkpoint_every * WAL_GROUPS_MAX {
-        match jobs.recv_timeout(QUIET_WAIT_FIRST) {
+        match jobs.recv_timeout(if slot.since() < START_GROUPS {
+            QUIET_WAIT_FIRST
+        } else {
+            QUIET_WAIT_NEAR_MAX
+        }) {
             Ok(job) => return Some(job),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}

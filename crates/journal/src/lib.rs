@@ -208,8 +208,8 @@ pub struct Options {
     pub queries: usize,
     /// Greatest number of commits in one group. 512: bounds the time of one transaction.
     pub group: usize,
-    /// Groups between checkpoints, which copy the WAL back into the database in a quiet moment. 256: about
-    /// 1,000 pages.
+    /// Groups between checkpoints, which copy the WAL back into the database in a quiet moment. 192: forty
+    /// payments, 900 pages.
     pub checkpoint_every: u64,
     /// A commit that took less tells of a disk that is quick: a caller may wait for the next one. 2 ms: flash
     /// that does not stall, and the longest commit of a payment on it; a hand-over to the thread takes 0.3.
@@ -236,7 +236,7 @@ impl Default for Options {
             queue: 1024,
             queries: 256,
             group: 512,
-            checkpoint_every: 256,
+            checkpoint_every: 192,
             quick: Duration::from_millis(2),
             max_pages: None,
             backups: None,

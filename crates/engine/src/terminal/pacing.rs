@@ -25,6 +25,14 @@ impl Out {
     fn awaited(&self) -> bool {
         matches!(self, Self::Effect(Effect::Answer { .. } | Effect::Send(_))) || self.is_outcome()
     }
+    /// Tells whether no later ask may overtake it.
+    pub fn faces_customer(&self) -> bool {
+        match self {
+            Self::Ask(_) => true,
+            Self::Effect(effect) => effect.faces_customer(),
+            Self::Seen(_) | Self::Inhibits(_) | Self::Staff(_) | Self::Shown(_) => false,
+        }
+    }
     fn is_outcome(&self) -> bool {
         matches!(self, Self::Effect(Effect::Tell(n)) if matches!(**n, Notice::Outcome { .. }))
     }

@@ -139,6 +139,41 @@ fn an_outcome_is_told_with_its_head_however_many_commits_wait() {
     assert_eq!(told.journal, rig.end(&key, true).journal);
 }
 
+/// The customer is done before the disk is: nothing was told or sent meanwhile. On a quick disk, too, the
+/// terminal's own thread is not the one that waits for it.
+#[test]
+fn the_card_is_read_and_the_pin_typed_while_the_disk_syncs() {
+    for quick in [Duration::ZERO, Duration::MAX] {
+        let mut rig = Rig::new(|_| ());
+        let gate = Arc::new(Mutex::new(()));
+        let at_gate = gate.clone();
+        rig.journal = payterm_journal::Options {
+            quick,
+            before_group: Some(Arc::new(move || drop(at_gate.lock()))),
+            ..Default::default()
+        };
+        rig.restart();
+        assert_eq!(rig.sale("warm").status, Status::Approved);
+        rig.papers_done();
+        let frames = rig.acquirer.stats().frames;
+        let shut = gate.lock().unwrap();
+        let (t, me) = (rig.t(), caller());
+        let begun = std::thread::spawn(move || {
+            let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            run.block_on(t.start(&me, sale("during").try_into().unwrap())).unwrap()
+        });
+        rig.swipe_and_pin();
+        rig.virtuals().wait_screen("12.34", SOON).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!begun.is_finished(), "answered before it is on disk");
+        assert_eq!(rig.acquirer.stats().frames, frames, "a frame of what is not on disk");
+        drop(shut);
+        let key = begun.join().unwrap();
+        assert_eq!(rig.end(&key, false).status, Status::Approved);
+        assert_eq!(rig.balance(), OPENING - 2 * 1234);
+    }
+}
+
 /// Two callers ask at once, on a disk on which the machine waits for each commit itself: the second one's
 /// commit does not hold up the first one's answer.
 #[test]

@@ -217,15 +217,18 @@ impl World {
         self.journal.iter().filter(|e| e.seq > from).cloned().collect()
     }
 
-    /// The machine took a step: the customer is asked, its records go to the disk, its other effects wait for
-    /// them.
+    /// The machine took a step: the customer is asked, unless something waits that is seen before; its
+    /// records go to the disk, its effects wait for them.
     pub(super) fn took(&mut self, step: Step) {
         let mut step = step;
         checks::step(self, &step);
         self.observe(&step);
         let run = self.run;
         let mut out: Vec<Out> = std::mem::take(&mut step.asks).into_iter().map(Out::Ask).collect();
-        if self.queue.is_durable() {
+        if !self.queue.waits(|waiting| match waiting {
+            Out::Ask(_) => true,
+            Out::Effect(effect) => effect.faces_customer(),
+        }) {
             self.release(std::mem::take(&mut out));
         }
         // The power went meanwhile.
