@@ -46,6 +46,23 @@ fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
     }
 }
 
+/// Nor do they pause for long when they hand over: payments one after the other.
+#[test]
+fn the_wal_is_reserved_between_commits_that_are_handed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options { quick: Duration::ZERO, ..Options::default() }).unwrap();
+    let wal = || std::fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
+    let until = Instant::now() + Duration::from_secs(60);
+    for seq in 1.. {
+        put(&store, commit(vec![booted(seq)])).unwrap();
+        if wal() > 4 << 20 {
+            break;
+        }
+        assert!(seq < 150 && Instant::now() < until, "{} bytes behind {seq} commits", wal());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// What nobody waits for goes with those that are expected with it; without them it is written all the same,
 /// and whoever waits is not held up.
 #[test]
@@ -165,7 +182,8 @@ fn child_of_the_sync_count() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     put(&store, commit(vec![booted(1), booted(2)])).unwrap();
-    println!("begin");
+    // The WAL is reserved in a quiet moment, with a sync of its own.
+    at_rest();
     let n = std::env::var("COMMITS").unwrap().parse::<u64>().unwrap();
     for seq in 3..3 + n {
         put(&store, commit(vec![booted(seq)])).unwrap();
