@@ -2,7 +2,7 @@
 use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
 use payterm_engine::{Engine, Options, mishap::Part};
-use payterm_schema::{Fault, RequestKey, Status, config::Language};
+use payterm_schema::{Fault, RequestKey, Status, config::Language, request::RequestWire};
 use payterm_simulator::Mishap;
 use payterm_vault::SealingKey;
 use std::{
@@ -172,6 +172,45 @@ fn the_card_is_read_and_the_pin_typed_while_the_disk_syncs() {
         assert_eq!(rig.end(&key, false).status, Status::Approved);
         assert_eq!(rig.balance(), OPENING - 2 * 1234);
     }
+}
+
+/// The next payment begins while the end of the one before is on its way to the disk: the page of that end
+/// is not drawn over the next one's prompt.
+#[test]
+fn a_prompt_does_not_overtake_what_is_to_be_seen_before() {
+    let mut rig = Rig::new(|_| ());
+    let gate = Arc::new(Mutex::new(()));
+    let at_gate = gate.clone();
+    rig.journal.before_group = Some(Arc::new(move || drop(at_gate.lock())));
+    // The writer's thread writes, also on a quick disk.
+    rig.journal.quick = Duration::ZERO;
+    rig.restart();
+    assert_eq!(rig.sale("warm").status, Status::Approved);
+    rig.papers_done();
+    let first = rig.begin_patiently(sale("first"));
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
+    let shut = gate.lock().unwrap();
+    let (t, me) = (rig.t(), caller());
+    let ends = std::thread::spawn(move || {
+        let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        run.block_on(t.cancel(&me, &first)).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let (t, me) = (rig.t(), caller());
+    let begins = std::thread::spawn(move || {
+        let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let next = RequestWire { amount: Some("56.78".into()), ..sale("next") };
+        run.block_on(t.start(&me, next.try_into().unwrap())).unwrap()
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    drop(shut);
+    ends.join().unwrap();
+    let next = begins.join().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let shown = rig.virtuals().screen().unwrap();
+    assert!(shown.iter().any(|l| l.contains("56.78")), "{shown:#?}");
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&next, false).status, Status::Approved);
 }
 
 /// Two callers ask at once, on a disk on which the machine waits for each commit itself: the second one's
