@@ -469,7 +469,10 @@ fn end(cx: &mut Context, s: &Serving, status: Status, code: &str, class: Class) 
         view::with_instrument(&mut view, p);
     }
     if let Some(o) = s.original() {
-        view::with_original(&mut view, o, s.presented.is_none());
+        // Where a card is asked for and none came, nothing was paid with one.
+        view::with_original(&mut view, o, s.presented.is_none() && !original::asks_card(s));
+        // Of a refund without an amount: what was left.
+        view.sums.amount = s.amount().map(Money::minor).or(view.sums.amount);
     }
     let why = s.account.as_ref().and_then(|a| cx.untrusted.get(a)).filter(|_| code == UNTRUSTED);
     view::ended_for(&mut view, status, Reason { detail: why.cloned(), ..Reason::new(code, class) }, cx.now);

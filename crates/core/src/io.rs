@@ -299,8 +299,8 @@ pub enum Query {
 /// What the customer is asked, or asked no more. It does not wait for records, neither of its own step nor of
 /// those before: it moves no money and tells no app anything, and where a record fails, or the power goes,
 /// nobody is asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them
-/// waits in its turn. Only an effect that the customer is to see first ([`Effect::faces_customer`]) holds it
-/// up.
+/// waits in its turn. Only an effect of an earlier step that the customer is to see first
+/// ([`Effect::faces_customer`]) holds it up, and what ends a question ([`Ask::ends`]) not even that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
@@ -322,6 +322,10 @@ impl Ask {
     /// Tells whether a customer, a card or a reader answers it.
     pub fn is_answered(&self) -> bool {
         matches!(self, Self::Offer { .. } | Self::RunCard { .. } | Self::Pin { .. })
+    }
+    /// Tells whether somebody is asked no more by it.
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::Withdraw | Self::AbortPin { .. })
     }
 }
 
@@ -373,7 +377,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Tells whether it changes what the customer sees or what a card is told: no [`Ask`] overtakes it.
+    /// Tells whether it changes what the customer sees or what a card is told: no [`Ask`] of a later step
+    /// overtakes it.
     pub fn faces_customer(&self) -> bool {
         matches!(self, Self::Show(_) | Self::Speak(_) | Self::TellCard { .. } | Self::EndCard { .. })
     }
@@ -405,7 +410,7 @@ pub enum Timer {
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the
-/// effects are released when it is durable, in order; the asks need no records.
+/// effects are released when it is durable, in order; the asks wait for no records.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,

@@ -138,8 +138,8 @@ impl Machine {
         }
     }
 
-    /// At the end of a step: the screen, where it is another one. A prompt goes with what it asks for; every
-    /// other screen waits for the step's records.
+    /// At the end of a step: the screen, where it is another one. A prompt goes with what it asks for, and
+    /// the stars of a PIN as they are typed; every other screen waits for the step's records.
     pub(crate) fn draw(&mut self) {
         self.tell_troubles();
         if self.is_idle() {
@@ -150,11 +150,14 @@ impl Machine {
             return;
         }
         self.display.redraw = false;
-        self.display.drawn = screen.clone();
+        let before = std::mem::replace(&mut self.display.drawn, screen.clone());
         let prompts = |a: &Ask| matches!(a, Ask::Offer { .. } | Ask::Pin { .. });
         let asks = &mut self.cx.step.asks;
         match (&screen, asks.iter().position(prompts)) {
             (Screen::Present { .. } | Screen::Pin { .. }, Some(at)) => asks.insert(at, Ask::Show(screen)),
+            (Screen::Pin { .. }, None) if matches!(before, Screen::Pin { .. }) => {
+                asks.push(Ask::Show(screen))
+            }
             (_, _) => self.cx.effect(Effect::Show(screen)),
         }
     }

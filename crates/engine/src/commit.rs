@@ -3,7 +3,8 @@
 //!
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and
 //! including those of its own step is durable. (What asks the customer is not given to the queue while
-//! nothing in it [waits](CommitQueue::waits) that he is to see before.)
+//! nothing in it waits that he is to see before: [`asked_now`].)
+use payterm_core::Ask;
 use payterm_schema::{Outcome, Record, RequestRecord, Time, record::Entry, time::Millis};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -66,9 +67,9 @@ impl<E> CommitQueue<E> {
         out
     }
 
-    /// Tells whether an effect of this kind waits.
-    pub fn waits(&self, kind: impl Fn(&E) -> bool) -> bool {
-        self.waiting.iter().flat_map(|(_, effects)| effects).any(kind)
+    /// What waits, in order.
+    pub fn waiting(&self) -> impl Iterator<Item = &E> {
+        self.waiting.iter().flat_map(|(_, effects)| effects)
     }
 
     /// A commit failed: answers what was never released, so that callers can be told; none of it may be
@@ -84,6 +85,29 @@ impl<E> CommitQueue<E> {
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
+}
+
+/// What waits for the disk and is for the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Facing {
+    /// An ask that came before.
+    Ask,
+    /// An effect that is to be seen first ([`payterm_core::Effect::faces_customer`]).
+    Effect,
+}
+
+/// Takes out of a step's asks those that go at once: all, where nothing waits that the customer is to see
+/// before. Behind an effect of that kind what ends a question goes all the same: a cancelled payment's PIN is
+/// not typed on while the disk stalls.
+pub fn asked_now(asks: &mut Vec<Ask>, waits: impl Iterator<Item = Facing>) -> Vec<Ask> {
+    let mut first = asks.len();
+    for facing in waits {
+        first = match facing {
+            Facing::Ask => return Vec::new(),
+            Facing::Effect => asks.iter().take_while(|a| a.ends()).count(),
+        };
+    }
+    asks.drain(..first).collect()
 }
 
 /// Outcomes that are told again after the machine was rebuilt: the last outcome of each transaction, so
@@ -109,9 +133,29 @@ mod tests {
         let mut q = CommitQueue::new(0);
         assert_eq!(q.push(Some(2), vec!["a", "b"]), [""; 0]);
         assert_eq!(q.durable(1), [""; 0]);
-        assert!(q.waits(|e| *e == "b") && !q.waits(|e| *e == "c"));
+        assert_eq!(q.waiting().collect::<Vec<_>>(), [&"a", &"b"]);
         assert_eq!(q.durable(2), ["a", "b"]);
-        assert!(q.is_empty() && !q.waits(|_| true));
+        assert!(q.is_empty() && q.waiting().next().is_none());
+    }
+
+    #[test]
+    fn an_ask_waits_for_what_is_to_be_seen_before_and_an_end_only_for_asks() {
+        let pin = || Ask::AbortPin { tag: 1 };
+        let offer = || Ask::Offer { txn: 1, modes: Vec::new() };
+        let all = || vec![Ask::Withdraw, pin(), offer(), Ask::Withdraw];
+        for (waits, now) in [
+            (&[][..], 4),
+            (&[Facing::Effect], 2),
+            (&[Facing::Effect, Facing::Effect], 2),
+            (&[Facing::Ask], 0),
+            (&[Facing::Effect, Facing::Ask], 0),
+        ] {
+            let mut asks = all();
+            let mut told = asked_now(&mut asks, waits.iter().copied());
+            assert_eq!(told.len(), now, "{waits:?}");
+            told.extend(asks);
+            assert_eq!(told, all(), "in order");
+        }
     }
 
     #[test]

@@ -326,13 +326,13 @@ impl TerminalActor {
             .and_then(|m| m.running())
             .map(|(key, _)| tracing::info_span!("txn", request = %key));
         let _in = span.as_ref().map(|s| s.enter());
-        let mut asked = false;
-        if !step.asks.is_empty() && !self.queue.waits(Out::faces_customer) {
+        let now = commit::asked_now(&mut step.asks, self.queue.waiting().filter_map(Out::facing));
+        let asked = now.iter().any(Ask::is_answered);
+        if !now.is_empty() {
             // What is released and waits for its turn comes first: a screen of before would stand over this
             // one.
             self.flush(ctx);
-            asked = step.asks.iter().any(Ask::is_answered);
-            std::mem::take(&mut step.asks).into_iter().for_each(|a| self.ask(a, ctx));
+            now.into_iter().for_each(|a| self.ask(a, ctx));
         }
         let last = step.records.last().map(|e| e.seq);
         let staff = troubles::of_staff(&step.records);

@@ -155,19 +155,13 @@ impl Terminal for TerminalService {
     }
 
     fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        boxed(async move {
-            self.found(caller, key).await?;
-            let (id, key) = (key.id.clone(), key.clone());
-            self.ask(&id, move |call| Input::Cancel { call, key, by: By::Caller }).await
-        })
+        let own = key.clone();
+        boxed(self.of_running(caller, key, move |call| Input::Cancel { call, key: own, by: By::Caller }))
     }
 
     fn confirm<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, yes: bool) -> Reply<'a, ()> {
-        boxed(async move {
-            self.found(caller, key).await?;
-            let (id, key) = (key.id.clone(), key.clone());
-            self.ask(&id, move |call| Input::Confirm { call, key, yes }).await
-        })
+        let own = key.clone();
+        boxed(self.of_running(caller, key, move |call| Input::Confirm { call, key: own, yes }))
     }
 
     fn caller_lost<'a>(&'a self, key: &'a RequestKey) -> Reply<'a, ()> {

@@ -39,7 +39,7 @@ const REGROUP_WAIT: Duration = Duration::from_micros(200);
 /// [`Options::checkpoint_every`] groups. 8.
 const WAL_GROUPS_MAX: u64 = 8;
 /// Multiple of [`Options::checkpoint_every`] from which on a shorter moment is quiet enough. 2: of a
-/// payment's commits (three or four pages each) no more fit into what is reserved of the WAL, and behind
+/// payment's commits (some five pages each) hardly more fit into what is reserved of the WAL, and behind
 /// that each sync writes the file's metadata too.
 const WAL_GROUPS_NEAR_MAX: u64 = 2;
 const QUIET_WAIT_NEAR_MAX: Duration = Duration::from_millis(2);

@@ -148,9 +148,10 @@ fn of_type(expected: &str, field: &str, value: Option<&Value>) -> Option<String>
         },
         ("a boolean", Value::Integer(n)) => (*n != 0).to_string(),
         ("u8" | "u16" | "u32", Value::String(text)) => {
-            let digits =
-                text.trim_end_matches(|c: char| c.is_alphabetic() || c == ' ').replace(['_', ','], "");
-            digits.parse::<u32>().ok()?.to_string()
+            let digits = text.trim_end_matches(|c: char| c.is_alphabetic() || c == ' ');
+            let unit = text[digits.len()..].trim();
+            let digits = digits.replace(['_', ','], "");
+            digits.parse::<u32>().ok()?.checked_mul(in_unit_of(&header, unit)?)?.to_string()
         }
         ("u8" | "u16" | "u32", Value::Float(n)) if n.fract() == 0.0 => format!("{n:.0}"),
         ("a string" | "path string", Value::Integer(n)) => format!("\"{n}\""),
@@ -161,6 +162,21 @@ fn of_type(expected: &str, field: &str, value: Option<&Value>) -> Option<String>
         _ => return None,
     };
     Some(meant(word))
+}
+
+/// How many of a key's own unit, which its name ends in, one of this unit is. None: nobody can tell.
+fn in_unit_of(key: &str, unit: &str) -> Option<u32> {
+    let own = key.rsplit('_').next().unwrap_or_default();
+    match (own, unit.to_lowercase().as_str()) {
+        (_, "") => Some(1),
+        (own, unit) if own == unit => Some(1),
+        ("ms", "s" | "sec" | "seconds") => Some(1_000),
+        ("ms", "m" | "min" | "minutes") => Some(60_000),
+        ("ms", "h" | "hours") => Some(3_600_000),
+        ("hours", "d" | "days") => Some(24),
+        ("hours" | "days" | "minutes" | "seconds" | "percent", unit) if own.starts_with(unit) => Some(1),
+        _ => None,
+    }
 }
 
 /// What a text of this key was to say.

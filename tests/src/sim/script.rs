@@ -229,4 +229,6 @@ pub struct Script {
     pub settle: bool,
     /// Time (ms) after which a person asks the acquirer about something that is Stuck.
     pub asks_after: Option<i64>,
+    /// Time (ms) that a commit takes; 1 at the least.
+    pub commit_ms: i64,
 }

@@ -154,6 +154,10 @@ pub struct World {
     fumbled: BTreeSet<String>,
     /// Screens that were shown.
     pub shown: Vec<Screen>,
+    /// The machine has drawn no page yet.
+    pub boots: bool,
+    /// PINs that were asked for while records waited for the disk.
+    pub asked_before_durable: usize,
     /// Screens that apps were told of outside a request, and when.
     pub notices: Vec<(Time, Screen)>,
     /// The fold of all that was handed over, kept step by step; the machine's must equal it.
@@ -236,6 +240,8 @@ impl World {
             patience,
             fumbled: BTreeSet::new(),
             shown: Vec::new(),
+            boots: false,
+            asked_before_durable: 0,
             notices: Vec::new(),
             fold: State::default(),
             durable: State::default(),
@@ -315,10 +321,12 @@ impl World {
     fn boot(&mut self) {
         self.run += 1;
         let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
+        self.boots = true;
         if let Some(restored) = self.restoring.clone() {
             let step = self.machine.restored(self.clock(), restored);
             self.took(step);
         }
+        self.boots = false;
         let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
         self.input(Input::Devices {

@@ -425,6 +425,56 @@ fn nobody_pays() {
     assert!(w.bank.books.is_empty() && w.sealed.is_empty());
 }
 
+/// Card and PIN come while the disk is at the start's records.
+#[test]
+fn a_slow_disk_holds_up_no_customer() {
+    for commit_ms in [450, 1_200, 3_000] {
+        let by = |customer, id| Order { customer, ..sale(id) };
+        let orders = [
+            sale("a"),
+            by(Customer::CancelsAtPin, "b"),
+            by(Customer::PressesCancel, "c"),
+            by(Customer::Fumbles, "d"),
+            by(Customer::FallsAsleep, "e"),
+            sale("f"),
+        ];
+        let w = run(Script { commit_ms, ..script(orders, []) });
+        for (id, status) in [
+            ("a", Status::Approved),
+            ("b", Status::Cancelled),
+            ("c", Status::Cancelled),
+            ("d", Status::Approved),
+            ("e", Status::Cancelled),
+            ("f", Status::Approved),
+        ] {
+            assert_eq!(w.outcome(id).status, status, "{id} at {commit_ms} ms");
+        }
+        assert!(
+            commit_ms < 1_200 || w.asked_before_durable > 3,
+            "{} at {commit_ms} ms",
+            w.asked_before_durable
+        );
+    }
+}
+
+/// What was to go back when nobody agreed to it: what was left of the sale, and no card that was not there.
+#[test]
+fn a_refund_that_is_not_made_names_what_was_left() {
+    let w = run(script(
+        [
+            sale("a"),
+            part(Kind::Refund, "b", "a", 234),
+            Order { customer: Customer::Walks, ..on(Kind::Refund, "c", "a") },
+        ],
+        [],
+    ));
+    let (all, c) = (w.outcome("a"), w.outcome("c"));
+    assert_eq!((w.outcome("b").status, c.status), (Status::Approved, Status::Cancelled));
+    assert_eq!(c.sums.amount, all.sums.amount.map(|a| a - 234));
+    assert_eq!((c.entry, c.masked_pan.as_ref()), (None, None), "no card was there");
+    assert!(c.original.is_some());
+}
+
 #[test]
 fn an_unconfirmed_paper_comes_again_as_a_duplicate() {
     let prints =

@@ -1,5 +1,6 @@
 //! Effects that are released and not carried out yet: in order, but those who wait for an answer go first.
 use super::{TerminalActor, effects, troubles::OfStaff};
+use crate::commit::Facing;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use payterm_core::{Ask, Effect};
 use payterm_schema::{InhibitReason, Notice, Outcome, RequestKey, Screen};
@@ -25,12 +26,12 @@ impl Out {
     fn awaited(&self) -> bool {
         matches!(self, Self::Effect(Effect::Answer { .. } | Effect::Send(_))) || self.is_outcome()
     }
-    /// Tells whether no later ask may overtake it.
-    pub fn faces_customer(&self) -> bool {
+    /// What it is to an ask of a later step.
+    pub fn facing(&self) -> Option<Facing> {
         match self {
-            Self::Ask(_) => true,
-            Self::Effect(effect) => effect.faces_customer(),
-            Self::Seen(_) | Self::Inhibits(_) | Self::Staff(_) | Self::Shown(_) => false,
+            Self::Ask(_) => Some(Facing::Ask),
+            Self::Effect(effect) => effect.faces_customer().then_some(Facing::Effect),
+            Self::Seen(_) | Self::Inhibits(_) | Self::Staff(_) | Self::Shown(_) => None,
         }
     }
     fn is_outcome(&self) -> bool {

@@ -1,9 +1,9 @@
 //! Requests: looked up before they are submitted, waited for, recalled.
 use super::{LOOK_AGAIN, TerminalService, machine::store_fault};
-use payterm_core::{Input, Machine};
+use payterm_core::{Call, Input, Machine};
 use payterm_journal::Found;
 use payterm_schema::{
-    Caller, Fault, Notice, Outcome, Request, RequestKey, Status,
+    Caller, Fault, Notice, Outcome, Request, RequestKey, Screen, Status,
     notice::Phase,
     outcome::{Class, Reason},
     record::{Duty, ObligationState},
@@ -55,6 +55,24 @@ fn no_such(key: &RequestKey) -> Fault {
 }
 
 impl TerminalService {
+    /// Asks the machine for something of the request that runs. One that has just begun may be on no disk
+    /// yet: what the store knows of it counts only where the machine serves another.
+    pub(super) async fn of_running(
+        &self,
+        caller: &Caller,
+        key: &RequestKey,
+        input: impl FnOnce(Call) -> Input + Send + 'static,
+    ) -> Result<(), Fault> {
+        if !caller.sees(&key.app) {
+            return Err(no_such(key));
+        }
+        let answer = self.ask(&key.id, input).await;
+        if let Err(Fault::TooLate { .. } | Fault::WrongState { .. }) = answer {
+            self.found(caller, key).await?;
+        }
+        answer
+    }
+
     /// Answers what the store knows of a request that this caller may see; to others it does not exist.
     pub(super) async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found =
@@ -100,9 +118,17 @@ impl TerminalService {
             return Ok(transaction(found.outcome, Phase::Ended));
         }
         let own = key.clone();
-        let phase = self.look(move |m| m.running().filter(|(key, _)| **key == own).map(|_| m.phase())).await;
-        match phase {
-            Ok(Some(phase)) => Ok(transaction(found.outcome, phase)),
+        let asked = |m: &Machine| (m.phase(), m.screen());
+        let running = self.look(move |m| m.running().filter(|(key, _)| **key == own).map(|_| asked(m))).await;
+        match running {
+            Ok(Some((phase, screen))) => {
+                let mut outcome = found.outcome;
+                // As it will stand, once somebody has agreed to the part.
+                if let Screen::ConfirmPartial { asked, approved } = screen {
+                    (outcome.sums.asked, outcome.sums.amount) = (Some(asked.minor()), Some(approved.minor()));
+                }
+                Ok(transaction(outcome, phase))
+            }
             // It ended between the two looks.
             Ok(None) | Err(_) => Ok(transaction(self.found(caller, key).await?.outcome, Phase::Ended)),
         }

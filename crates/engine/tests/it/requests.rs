@@ -2,7 +2,8 @@
 use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
 use payterm_schema::{
-    Caller, Currency, DeviceKind, Fault, Money, Request, Status, request::RequestWire, terminal::Filter,
+    Caller, Currency, DeviceKind, Fault, Money, Request, Status, notice::Phase, request::RequestWire,
+    terminal::Filter,
 };
 use payterm_simulator::Mishap;
 use std::time::Duration;
@@ -31,6 +32,24 @@ fn a_sale_is_approved_printed_and_recalled_after_a_restart() {
     let totals = rig.runtime.block_on(t.totals(&me)).unwrap();
     assert_eq!((totals[0].debit_count, totals[0].debit.as_str(), totals[0].signed_in), (1, "12.34", true));
     assert_eq!(rig.balance(), OPENING - 1234, "nothing was sent again");
+}
+
+/// Who has missed the notice reads in the transaction what there is to agree to.
+#[test]
+fn a_part_that_waits_for_a_yes_is_recalled_with_both_sums() {
+    let mut rig = Rig::new(|_| ());
+    let key = rig.begin(RequestWire { amount: Some("110.10".into()), ..sale("a") }).unwrap();
+    rig.swipe_and_pin();
+    rig.virtuals().wait_screen("10.10", SOON).unwrap();
+    let (t, me) = (rig.t(), caller());
+    let recalled = || rig.runtime.block_on(t.recall(&me, &key)).unwrap();
+    rig.until("the question", |_| recalled().phase == Phase::Confirming);
+    let asks = recalled();
+    assert_eq!((asks.outcome.sums.asked, asks.outcome.sums.amount), (Some(11010), Some(1010)));
+    assert!(asks.outcome.status == Status::Running && asks.can_cancel);
+    rig.runtime.block_on(t.confirm(&me, &key, true)).unwrap();
+    let end = rig.end(&key, true);
+    assert_eq!((end.status, end.sums.asked, end.sums.amount), (Status::Approved, Some(11010), Some(1010)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
 use payterm_engine::{Engine, Options, mishap::Part};
-use payterm_schema::{Fault, RequestKey, Status, config::Language, request::RequestWire};
+use payterm_schema::{Caller, Fault, RequestKey, Status, Terminal, config::Language, request::RequestWire};
 use payterm_simulator::Mishap;
 use payterm_vault::SealingKey;
 use std::{
@@ -139,29 +139,41 @@ fn an_outcome_is_told_with_its_head_however_many_commits_wait() {
     assert_eq!(told.journal, rig.end(&key, true).journal);
 }
 
+/// A rig whose commits wait at a gate. Warm: nothing else is on its way to the disk.
+fn gated(quick: Duration) -> (Rig, Arc<Mutex<()>>) {
+    let mut rig = Rig::new(|_| ());
+    let gate = Arc::new(Mutex::new(()));
+    let at_gate = gate.clone();
+    rig.journal.before_group = Some(Arc::new(move || drop(at_gate.lock())));
+    rig.journal.quick = quick;
+    rig.restart();
+    assert_eq!(rig.sale("warm").status, Status::Approved);
+    rig.papers_done();
+    (rig, gate)
+}
+/// A call of an app, on a thread of its own.
+fn called<T: Send + 'static>(
+    rig: &Rig,
+    call: impl AsyncFnOnce(&dyn Terminal, &Caller) -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    let (t, me) = (rig.t(), caller());
+    std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(call(&*t, &me))
+    })
+}
+fn started(rig: &Rig, wire: RequestWire) -> std::thread::JoinHandle<RequestKey> {
+    called(rig, async move |t, me| t.start(me, wire.try_into().unwrap()).await.unwrap())
+}
+
 /// The customer is done before the disk is: nothing was told or sent meanwhile. On a quick disk, too, the
 /// terminal's own thread is not the one that waits for it.
 #[test]
 fn the_card_is_read_and_the_pin_typed_while_the_disk_syncs() {
     for quick in [Duration::ZERO, Duration::MAX] {
-        let mut rig = Rig::new(|_| ());
-        let gate = Arc::new(Mutex::new(()));
-        let at_gate = gate.clone();
-        rig.journal = payterm_journal::Options {
-            quick,
-            before_group: Some(Arc::new(move || drop(at_gate.lock()))),
-            ..Default::default()
-        };
-        rig.restart();
-        assert_eq!(rig.sale("warm").status, Status::Approved);
-        rig.papers_done();
+        let (mut rig, gate) = gated(quick);
         let frames = rig.acquirer.stats().frames;
         let shut = gate.lock().unwrap();
-        let (t, me) = (rig.t(), caller());
-        let begun = std::thread::spawn(move || {
-            let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            run.block_on(t.start(&me, sale("during").try_into().unwrap())).unwrap()
-        });
+        let begun = started(&rig, sale("during"));
         rig.swipe_and_pin();
         rig.virtuals().wait_screen("12.34", SOON).unwrap();
         std::thread::sleep(Duration::from_millis(300));
@@ -178,30 +190,14 @@ fn the_card_is_read_and_the_pin_typed_while_the_disk_syncs() {
 /// is not drawn over the next one's prompt.
 #[test]
 fn a_prompt_does_not_overtake_what_is_to_be_seen_before() {
-    let mut rig = Rig::new(|_| ());
-    let gate = Arc::new(Mutex::new(()));
-    let at_gate = gate.clone();
-    rig.journal.before_group = Some(Arc::new(move || drop(at_gate.lock())));
     // The writer's thread writes, also on a quick disk.
-    rig.journal.quick = Duration::ZERO;
-    rig.restart();
-    assert_eq!(rig.sale("warm").status, Status::Approved);
-    rig.papers_done();
+    let (mut rig, gate) = gated(Duration::ZERO);
     let first = rig.begin_patiently(sale("first"));
     rig.virtuals().wait_screen("12.34", SOON).unwrap();
     let shut = gate.lock().unwrap();
-    let (t, me) = (rig.t(), caller());
-    let ends = std::thread::spawn(move || {
-        let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        run.block_on(t.cancel(&me, &first)).unwrap();
-    });
+    let ends = called(&rig, async move |t, me| t.cancel(me, &first).await.unwrap());
     std::thread::sleep(Duration::from_millis(300));
-    let (t, me) = (rig.t(), caller());
-    let begins = std::thread::spawn(move || {
-        let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let next = RequestWire { amount: Some("56.78".into()), ..sale("next") };
-        run.block_on(t.start(&me, next.try_into().unwrap())).unwrap()
-    });
+    let begins = started(&rig, RequestWire { amount: Some("56.78".into()), ..sale("next") });
     std::thread::sleep(Duration::from_millis(300));
     drop(shut);
     ends.join().unwrap();
@@ -211,6 +207,37 @@ fn a_prompt_does_not_overtake_what_is_to_be_seen_before() {
     assert!(shown.iter().any(|l| l.contains("56.78")), "{shown:#?}");
     rig.swipe_and_pin();
     assert_eq!(rig.end(&next, false).status, Status::Approved);
+}
+
+/// Whoever cancels, while the disk is at the start and at a page that is to be seen: no PIN is typed for a
+/// payment that is over, and an app that knows its id need not wait for the disk.
+#[test]
+fn a_pin_that_is_no_more_wanted_is_no_more_asked_for() {
+    for by_app in [false, true] {
+        let (mut rig, gate) = gated(Duration::ZERO);
+        let shut = gate.lock().unwrap();
+        let begun = started(&rig, sale("during"));
+        rig.virtuals().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let speaks = called(&rig, async |t, me| t.set_language(me, Language::ZhCn).await.unwrap());
+        std::thread::sleep(Duration::from_millis(300));
+        let key = RequestKey { app: "demo".into(), id: "during".into() };
+        let cancels = by_app.then(|| {
+            let key = key.clone();
+            called(&rig, async move |t, me| t.cancel(me, &key).await.unwrap())
+        });
+        if !by_app {
+            rig.virtuals().key("cancel", When::Now).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(rig.virtuals().pin("123456", When::Now).is_err(), "by the app: {by_app}");
+        drop(shut);
+        begun.join().unwrap();
+        speaks.join().unwrap();
+        cancels.into_iter().for_each(|c| c.join().unwrap());
+        assert_eq!(rig.end(&key, true).status, Status::Cancelled);
+        assert_eq!(rig.balance(), OPENING - 1234);
+    }
 }
 
 /// Two callers ask at once, on a disk on which the machine waits for each commit itself: the second one's

@@ -11,8 +11,8 @@ use crate::sim::{
     checks,
     script::{DiskFault, Scripted},
 };
-use payterm_core::{Input, Machine, Query, Step};
-use payterm_engine::commit::{CommitQueue, tell_again};
+use payterm_core::{Ask, Input, Machine, Query, Step};
+use payterm_engine::commit::{CommitQueue, Facing, asked_now, tell_again};
 use payterm_schema::{
     Kind, ObligationRecord, Outcome, Record, RequestRecord, Stan, TerminalRecord, Time,
     record::{Entry, Restored},
@@ -207,6 +207,10 @@ impl World {
         self.rebuild();
     }
 
+    /// Something waits for the disk before it is carried out.
+    pub fn waits(&self) -> bool {
+        self.queue.waiting().next().is_some()
+    }
     /// Records handed over and not committed yet.
     pub fn pending(&self) -> impl Iterator<Item = &Entry> {
         self.handed.iter().flat_map(|s| s.records.iter())
@@ -224,23 +228,26 @@ impl World {
         checks::step(self, &step);
         self.observe(&step);
         let run = self.run;
-        let mut out: Vec<Out> = std::mem::take(&mut step.asks).into_iter().map(Out::Ask).collect();
-        if !self.queue.waits(|waiting| match waiting {
-            Out::Ask(_) => true,
-            Out::Effect(effect) => effect.faces_customer(),
-        }) {
-            self.release(std::mem::take(&mut out));
+        let facing = |out: &Out| match out {
+            Out::Ask(_) => Some(Facing::Ask),
+            Out::Effect(effect) => effect.faces_customer().then_some(Facing::Effect),
+        };
+        let now = asked_now(&mut step.asks, self.queue.waiting().filter_map(facing));
+        if !self.handed.is_empty() {
+            self.asked_before_durable += now.iter().filter(|a| matches!(a, Ask::Pin { .. })).count();
         }
+        self.release(now.into_iter().map(Out::Ask).collect());
         // The power went meanwhile.
         if self.run != run {
             return;
         }
         let last = step.records.last().map(|e| e.seq);
-        out.extend(std::mem::take(&mut step.effects).into_iter().map(Out::Effect));
+        let asks = std::mem::take(&mut step.asks).into_iter().map(Out::Ask);
+        let out = asks.chain(std::mem::take(&mut step.effects).into_iter().map(Out::Effect)).collect();
         let out = self.queue.push(last, out);
         if let Some(seq) = last {
             self.handed.push_back(step);
-            self.later(1, Event::Committed { run: self.run, seq });
+            self.later(self.script.commit_ms.max(1), Event::Committed { run: self.run, seq });
         }
         self.carry_out(out);
     }
