@@ -1,5 +1,5 @@
-//! One command and what the card makes of it (EMV 4.4 Book 1, transport layer of T=0): 61xx is followed by GET
-//! RESPONSE, 6Cxx by the same command with the length that the card names. Over T=1 neither comes.
+//! One command and what the card makes of it (EMV 4.4 Book 1, transport layer of T=0): 61xx is followed by
+//! GET RESPONSE, 6Cxx by the same command with the length that the card names. Over T=1 neither comes.
 use crate::Command;
 use zeroize::Zeroizing;
 

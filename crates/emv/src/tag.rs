@@ -1,5 +1,5 @@
-//! The dictionary of data objects (EMV 4.4 Book 3 Annex A; 56, 9F66, 9F6B, 9F6C of the contactless books; 9F61,
-//! 9F62, 9F63, 9F69, 9F74, 9F77 to 9F7B, DF31, DF69 of UnionPay's and PBOC's).
+//! The dictionary of data objects (EMV 4.4 Book 3 Annex A; 56, 9F66, 9F6B, 9F6C of the contactless books;
+//! 9F61, 9F62, 9F63, 9F69, 9F74, 9F77 to 9F7B, DF31, DF69 of UnionPay's and PBOC's).
 use std::fmt;
 
 /// A tag of one to three bytes, big endian: `Tag(0x9F02)`.

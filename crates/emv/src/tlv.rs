@@ -221,10 +221,13 @@ mod tests {
     }
     proptest! {
         #[test]
-        fn what_is_written_is_read(all in prop::collection::vec((a_tag(), prop::collection::vec(any::<u8>(), 0..300)), 0..8)) {
+        fn what_is_written_is_read(
+            all in prop::collection::vec((a_tag(), prop::collection::vec(any::<u8>(), 0..300)), 0..8),
+        ) {
             let mut bytes = Vec::new();
             all.iter().for_each(|(tag, value)| write(&mut bytes, *tag, value));
-            let back: Result<Vec<_>, _> = read(&bytes).map(|t| t.map(|t| (t.tag, t.value.to_vec()))).collect();
+            let own = |t: Tlv<'_>| (t.tag, t.value.to_vec());
+            let back: Result<Vec<_>, _> = read(&bytes).map(|t| t.map(own)).collect();
             prop_assert_eq!(back, Ok(all));
         }
         #[test]
