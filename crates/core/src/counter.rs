@@ -142,6 +142,12 @@ impl Serving {
             .ok()
     }
 
+    /// The sums as far as they are known: of a refund without an amount what was left, of a tip the whole.
+    fn with_sums(&self, view: &mut Outcome) {
+        let tip = self.request.amount.filter(|_| self.kind() == Kind::TipAdjust);
+        (view.sums.amount, view.sums.tip) = (self.amount().map(Money::minor), tip.map(Money::minor));
+    }
+
     /// A new stage, told to apps with its screen.
     fn enter(&mut self, cx: &mut Context, stage: Stage) {
         self.stage = stage;
@@ -471,8 +477,7 @@ fn end(cx: &mut Context, s: &Serving, status: Status, code: &str, class: Class) 
     if let Some(o) = s.original() {
         // Where a card is asked for and none came, nothing was paid with one.
         view::with_original(&mut view, o, s.presented.is_none() && !original::asks_card(s));
-        // Of a refund without an amount: what was left.
-        view.sums.amount = s.amount().map(Money::minor).or(view.sums.amount);
+        s.with_sums(&mut view);
     }
     let why = s.account.as_ref().and_then(|a| cx.untrusted.get(a)).filter(|_| code == UNTRUSTED);
     view::ended_for(&mut view, status, Reason { detail: why.cloned(), ..Reason::new(code, class) }, cx.now);

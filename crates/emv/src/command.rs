@@ -3,7 +3,7 @@ use crate::Tag;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A command of one of the four cases of ISO 7816-3. Its debug text is its header and the length of its data:
+/// A command of case 2, 3 or 4 of ISO 7816-3. Its debug text is its header and the length of its data:
 /// that may hold a card number or a PIN.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
@@ -27,9 +27,10 @@ pub enum Cryptogram {
 
 impl Command {
     /// # Panics
-    /// When the data does not fit a short command: what the kernel makes is bounded before.
+    /// When the data does not fit a short command, or nothing goes either way: what the kernel makes is
+    /// bounded before.
     fn new(header: [u8; 4], data: &[u8], answers: bool) -> Self {
-        assert!(data.len() <= 255, "{} bytes of data", data.len());
+        assert!(data.len() <= 255 && (answers || !data.is_empty()), "{} bytes of data", data.len());
         Self { header, data: Zeroizing::new(data.to_vec()), answers }
     }
 
@@ -91,9 +92,6 @@ impl Command {
         }
         if self.answers {
             out.push(le);
-        } else if self.data.is_empty() {
-            // Case 1 has a length on the line, of nothing.
-            out.push(0);
         }
         out
     }

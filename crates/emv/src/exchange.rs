@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 /// GET RESPONSEs for one command. 16: an answer of 256 bytes in pieces of 16.
 pub const RESPONSES_MAX: u8 = 16;
-/// Bytes of one answer. 256: the most that a short command is answered with (Book 3 §6.3.2).
+/// Bytes of one answer. 256: the most that a short command is answered with (ISO 7816-4).
 pub const ANSWER_MAX: usize = 256;
 
 /// What a card answered: data, and SW1 SW2.

@@ -6,13 +6,11 @@
 pub mod command;
 pub mod dol;
 pub mod exchange;
-pub mod hidden;
 pub mod tag;
 pub mod tags;
 pub mod tlv;
 
 pub use command::Command;
 pub use exchange::{Exchange, Progress, Reply};
-pub use hidden::Hidden;
 pub use tag::Tag;
 pub use tags::Tags;

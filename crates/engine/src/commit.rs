@@ -4,7 +4,7 @@
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and
 //! including those of its own step is durable. (What asks the customer is not given to the queue while
 //! nothing in it waits that he is to see before: [`asked_now`].)
-use payterm_core::Ask;
+use payterm_core::{Ask, Effect};
 use payterm_schema::{Outcome, Record, RequestRecord, Time, record::Entry, time::Millis};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -90,21 +90,29 @@ impl<E> CommitQueue<E> {
 /// What waits for the disk and is for the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Facing {
-    /// An ask that came before.
-    Ask,
-    /// An effect that is to be seen first ([`payterm_core::Effect::faces_customer`]).
-    Effect,
+    /// A question: its end does not go before it.
+    Question,
+    /// Something to be seen first.
+    Page,
+}
+impl Facing {
+    pub fn of_ask(ask: &Ask) -> Self {
+        if ask.is_answered() { Self::Question } else { Self::Page }
+    }
+    pub fn of_effect(effect: &Effect) -> Option<Self> {
+        effect.faces_customer().then_some(Self::Page)
+    }
 }
 
 /// Takes out of a step's asks those that go at once: all, where nothing waits that the customer is to see
-/// before. Behind an effect of that kind what ends a question goes all the same: a cancelled payment's PIN is
-/// not typed on while the disk stalls.
+/// before. Behind a page what ends a question goes all the same: a cancelled payment's PIN is not typed on
+/// while the disk stalls.
 pub fn asked_now(asks: &mut Vec<Ask>, waits: impl Iterator<Item = Facing>) -> Vec<Ask> {
     let mut first = asks.len();
     for facing in waits {
         first = match facing {
-            Facing::Ask => return Vec::new(),
-            Facing::Effect => asks.iter().take_while(|a| a.ends()).count(),
+            Facing::Question => return Vec::new(),
+            Facing::Page => asks.iter().take_while(|a| a.ends()).count(),
         };
     }
     asks.drain(..first).collect()
@@ -139,16 +147,23 @@ mod tests {
     }
 
     #[test]
-    fn an_ask_waits_for_what_is_to_be_seen_before_and_an_end_only_for_asks() {
+    fn an_ask_waits_for_what_is_to_be_seen_before_and_an_end_only_for_questions() {
+        use payterm_schema::Screen;
+        let trouble = || Screen::Trouble { what: "clock".into() };
+        // Stars that wait hold no end up, as no other page does.
+        assert_eq!(Facing::of_ask(&Ask::Show(trouble())), Facing::Page);
+        assert_eq!(Facing::of_ask(&Ask::Offer { txn: 1, modes: Vec::new() }), Facing::Question);
+        assert_eq!(Facing::of_effect(&Effect::Show(trouble())), Some(Facing::Page));
+        assert_eq!(Facing::of_effect(&Effect::Renew), None);
         let pin = || Ask::AbortPin { tag: 1 };
         let offer = || Ask::Offer { txn: 1, modes: Vec::new() };
         let all = || vec![Ask::Withdraw, pin(), offer(), Ask::Withdraw];
         for (waits, now) in [
             (&[][..], 4),
-            (&[Facing::Effect], 2),
-            (&[Facing::Effect, Facing::Effect], 2),
-            (&[Facing::Ask], 0),
-            (&[Facing::Effect, Facing::Ask], 0),
+            (&[Facing::Page], 2),
+            (&[Facing::Page, Facing::Page], 2),
+            (&[Facing::Question], 0),
+            (&[Facing::Page, Facing::Question], 0),
         ] {
             let mut asks = all();
             let mut told = asked_now(&mut asks, waits.iter().copied());

@@ -78,8 +78,7 @@ fn view_of(cx: &Context, s: &Serving, settings: &AccountSettings) -> Outcome {
         }
         None => {}
     }
-    view.sums.amount = s.amount().map(|m| m.minor());
-    view.sums.tip = s.request.amount.filter(|_| kind == Kind::TipAdjust).map(|m| m.minor());
+    s.with_sums(&mut view);
     view.stan = Some(cx.state.next_stan(id));
     view.batch = Some(cx.state.ledger(id).batch);
     view.pin = matches!(s.pin, Pin::Typed(_));

@@ -80,7 +80,7 @@ pub(super) fn onward(s: &Serving) -> Next {
     }
 }
 
-pub fn asks_card(s: &Serving) -> bool {
+pub(super) fn asks_card(s: &Serving) -> bool {
     match s.kind().row().card {
         CardRule::None => false,
         CardRule::Needed => true,

@@ -29,8 +29,8 @@ impl Out {
     /// What it is to an ask of a later step.
     pub fn facing(&self) -> Option<Facing> {
         match self {
-            Self::Ask(_) => Some(Facing::Ask),
-            Self::Effect(effect) => effect.faces_customer().then_some(Facing::Effect),
+            Self::Ask(ask) => Some(Facing::of_ask(ask)),
+            Self::Effect(effect) => Facing::of_effect(effect),
             Self::Seen(_) | Self::Inhibits(_) | Self::Staff(_) | Self::Shown(_) => None,
         }
     }

@@ -229,8 +229,8 @@ impl World {
         self.observe(&step);
         let run = self.run;
         let facing = |out: &Out| match out {
-            Out::Ask(_) => Some(Facing::Ask),
-            Out::Effect(effect) => effect.faces_customer().then_some(Facing::Effect),
+            Out::Ask(ask) => Some(Facing::of_ask(ask)),
+            Out::Effect(effect) => Facing::of_effect(effect),
         };
         let now = asked_now(&mut step.asks, self.queue.waiting().filter_map(facing));
         if !self.handed.is_empty() {
