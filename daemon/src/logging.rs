@@ -11,13 +11,18 @@ use std::{
 };
 use tracing::{Level as Severity, Metadata};
 use tracing_subscriber::{
-    EnvFilter, fmt,
+    Layer as _,
+    filter::Targets,
+    fmt,
     fmt::{
         MakeWriter,
         format::Writer,
         time::{FormatTime, SystemTime},
     },
-    reload,
+    layer::SubscriberExt as _,
+    registry, reload,
+    reload::Handle,
+    util::SubscriberInitExt as _,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +47,11 @@ const KEPT: usize = 2000;
 const LINE: usize = 2048;
 static RECENT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
-type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
-/// Puts another filter into the process's log.
-static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+/// Filter of the process's log.
+static FILTER: OnceLock<Handle<Targets, registry::Registry>> = OnceLock::new();
 
 /// A level or filter as `log.level` names it.
-pub struct Level(EnvFilter);
+pub struct Level(Targets);
 
 impl Level {
     pub fn parse(text: &str) -> Result<Self, LogError> {
@@ -58,11 +62,11 @@ impl Level {
                 return Err(LogError { rule, meant });
             }
         }
-        EnvFilter::try_new(text).map(Self).map_err(LogError::new)
+        text.parse().map(Self).map_err(LogError::new)
     }
     /// From now on the process's log has this level; without a log nothing has.
     pub fn set(self) {
-        if let Some(Err(e)) = SET_FILTER.get().map(|set| set(self.0)) {
+        if let Some(Err(e)) = FILTER.get().map(|filter| filter.reload(self.0)) {
             tracing::warn!("log.level: {e}");
         }
     }
@@ -77,25 +81,18 @@ static IS_JOURNAL: LazyLock<bool> = LazyLock::new(|| {
 /// Sets up the process's log; a second call in one process is a fault.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let Level(filter) = Level::parse(&config.level)?;
-    let base = fmt().with_env_filter(filter).with_writer(Stderr).with_target(false);
-    macro_rules! begin {
-        ($base:expr) => {{
-            let base = $base.with_filter_reloading();
-            let handle = base.reload_handle();
-            let set: SetFilter = Box::new(move |filter| handle.reload(filter));
-            (set, base.try_init())
-        }};
-    }
-    let (set, done) = match (config.json, *IS_JOURNAL) {
-        (false, false) => begin!(base.with_ansi(false)),
-        (false, true) => begin!(base.with_ansi(false).without_time()),
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(Stderr).with_target(false);
+    let lines = match (config.json, *IS_JOURNAL) {
+        (false, false) => lines.with_ansi(false).boxed(),
+        (false, true) => lines.with_ansi(false).without_time().boxed(),
         (true, in_journal) => {
-            let base = base.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            if in_journal { begin!(base.without_time()) } else { begin!(base) }
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            if in_journal { lines.without_time().boxed() } else { lines.boxed() }
         }
     };
-    done.map_err(LogError::new)?;
-    SET_FILTER.set(set).ok();
+    registry().with(filter).with(lines).try_init().map_err(LogError::new)?;
+    FILTER.set(handle).ok();
     Ok(())
 }
 

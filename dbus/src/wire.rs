@@ -6,7 +6,7 @@
 use payterm_schema::Fault;
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct as _};
 use serde_json::{Map, Number, Value};
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 use zbus::{Array, Dict, Signature, Str, Structure, Variant};
 
 /// Bounds of a value that comes in.
@@ -152,8 +152,9 @@ impl Serialize for Boxed<'_> {
 
 /// A D-Bus value as a schema value; `what` names it in the fault.
 pub fn decode<T: DeserializeOwned>(what: &str, value: &Variant<'_>, limits: Limits) -> Result<T, Fault> {
-    let json = to_json(what, value, limits, 0)?;
-    serde_path_to_error::deserialize(json).map_err(|e| {
+    let json = to_json(&Place { name: what, of: None }, value, limits, 0)?;
+    // The path to what is wrong is looked for only where something is.
+    T::deserialize(&json).or_else(|_| serde_path_to_error::deserialize(&json)).map_err(|e| {
         let (path, text) = (e.path().to_string(), e.inner().to_string());
         match text.strip_prefix("invalid type: ").and_then(|t| t.rsplit_once(", expected ")) {
             Some((_, expected)) => {
@@ -232,8 +233,23 @@ fn to_variant(field: &str, json: Value) -> Option<Variant<'static>> {
     })
 }
 
-fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Result<Value, Fault> {
-    let bad = |rule: String| Err(Fault::Invalid { field: field.chars().take(64).collect(), rule });
+/// Name of a value that comes in, with those of the values around it: `note`, `note.a`.
+struct Place<'a> {
+    name: &'a str,
+    of: Option<&'a Place<'a>>,
+}
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(of) = self.of {
+            write!(f, "{of}.")?;
+        }
+        f.write_str(self.name)
+    }
+}
+
+fn to_json(place: &Place<'_>, value: &Variant<'_>, limits: Limits, depth: usize) -> Result<Value, Fault> {
+    let bad =
+        |rule: String| Err(Fault::Invalid { field: place.to_string().chars().take(64).collect(), rule });
     let text = |s: &str| {
         if s.len() > limits.text {
             bad(format!("up to {} bytes", limits.text))
@@ -263,14 +279,13 @@ fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Re
         Variant::Str(s) => text(s.as_str())?,
         Variant::ObjectPath(p) => text(p.as_str())?,
         Variant::Variant(v) => {
-            // A variant in a variant nests too: without the count a caller could stack them up to the wire's
-            // own bound.
-            to_json(field, v, limits, depth)?
+            // Each value of a dictionary is one; how deep they may stand in each other the wire bounds (64).
+            to_json(place, v, limits, depth)?
         }
         Variant::Array(a) => {
             inside(a.len())?;
             Value::Array(
-                a.inner().iter().map(|v| to_json(field, v, limits, depth + 1)).collect::<Result<_, _>>()?,
+                a.inner().iter().map(|v| to_json(place, v, limits, depth + 1)).collect::<Result<_, _>>()?,
             )
         }
         Variant::Dict(d) => {
@@ -281,8 +296,8 @@ fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Re
                 if k.len() > limits.text {
                     return bad(format!("keys of up to {} bytes", limits.text));
                 }
-                let name = if depth == 0 { k.as_str().to_owned() } else { format!("{field}.{k}") };
-                map.insert(k.as_str().into(), to_json(&name, v, limits, depth + 1)?);
+                let inner = Place { name: k.as_str(), of: (depth > 0).then_some(place) };
+                map.insert(k.as_str().into(), to_json(&inner, v, limits, depth + 1)?);
             }
             Value::Object(map)
         }

@@ -326,13 +326,11 @@ impl TerminalActor {
             .and_then(|m| m.running())
             .map(|(key, _)| tracing::info_span!("txn", request = %key));
         let _in = span.as_ref().map(|s| s.enter());
-        let now = commit::asked_now(&mut step.asks, self.queue.waiting().filter_map(Out::facing));
+        let mut now = commit::asked_now(&mut step.asks, self.queue.waiting().filter_map(Out::facing));
         let asked = now.iter().any(Ask::is_answered);
-        if !now.is_empty() {
-            // What is released and waits for its turn comes first: a screen of before would stand over this
-            // one.
-            self.flush(ctx);
-            now.into_iter().for_each(|a| self.ask(a, ctx));
+        // Otherwise the store's thread is woken first.
+        if !asked {
+            self.ask_all(&mut now, ctx);
         }
         let last = step.records.last().map(|e| e.seq);
         let staff = troubles::of_staff(&step.records);
@@ -390,6 +388,7 @@ impl TerminalActor {
                 now => written = Some(now.unwrap_or(Err(StoreError::Stopped))),
             }
         }
+        self.ask_all(&mut now, ctx);
         // Before the effects: the lock is asked for when the frame goes.
         let inhibits =
             self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
@@ -401,6 +400,15 @@ impl TerminalActor {
             self.committed(done, ctx);
         }
         self.set_timer(ctx);
+    }
+
+    fn ask_all(&mut self, asks: &mut Vec<Ask>, ctx: &mut Context<Self>) {
+        if !asks.is_empty() {
+            // What is released and waits for its turn comes first: a screen of before would stand over this
+            // one.
+            self.flush(ctx);
+            asks.drain(..).for_each(|a| self.ask(a, ctx));
+        }
     }
 
     /// Request and screen, when they are others than those of the step before.

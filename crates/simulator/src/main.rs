@@ -20,6 +20,11 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -257,8 +262,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(s: Serve) -> Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry().with(level).with(lines).init();
     let world = s.rules.as_deref().map_or_else(World::demo, World::load)?;
     let options = Options {
         listen: s.listen,

@@ -92,7 +92,7 @@ impl Rig {
         change: impl FnOnce(&mut Config, &Running),
     ) -> Self {
         if std::env::var_os("PAYTERM_TEST_LOG").is_some() {
-            tracing_subscriber::fmt().with_env_filter("debug").try_init().ok();
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init().ok();
         }
         let dir = tempfile::tempdir().unwrap();
         let acquirer = Acquirer::start(World::demo().unwrap(), acquirer(dir.path())).unwrap();
