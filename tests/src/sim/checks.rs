@@ -122,7 +122,11 @@ pub fn effect(world: &World, effect: &Effect) {
 /// Checks when all that a step had to do is done.
 pub fn released(world: &World) {
     if let (false, Some(shown)) = (world.waits() || world.boots, world.shown.last()) {
-        assert_eq!(*shown, world.machine.screen(), "a page of before stands over the one of now");
+        assert_eq!(
+            *shown,
+            world.machine.screen(),
+            "invariant 12: a page of before stands over the one of now"
+        );
     }
     if world.machine.running().is_none() && world.pending().next().is_none() {
         i10_devices_idle(world);

@@ -132,6 +132,11 @@ impl Model {
         known.kind = Some(request.kind);
     }
 
+    /// On disk, and in the queue that a person looks at, before the app is told.
+    pub fn begun(&mut self, txn: u64, key: &RequestKey) {
+        self.txns.entry(txn).or_insert_with(|| key.to_string());
+    }
+
     /// The app reads what became of its request, as after a restart. A number that it names was used, whether
     /// its frame left or not.
     pub fn read(&mut self, o: &Outcome) {

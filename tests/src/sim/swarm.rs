@@ -82,7 +82,7 @@ impl Case {
         for (what, of) in [
             ("sign-ins", format!("{:?}", s.sign_ins)),
             ("papers", format!("{:?}", s.prints)),
-            ("commits", format!("{:?}", s.disk)),
+            ("commits", format!("{} ms each, {:?}", s.commit_ms.max(1), s.disk)),
         ] {
             line(what, of);
         }

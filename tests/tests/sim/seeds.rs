@@ -15,10 +15,14 @@ use payterm_tests::sim::{
 
 const IDS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
+/// Times of a commit, ms: a quick disk, and flash that tidies itself up.
+const QUICK: i64 = 1;
+const SLOW: [i64; 3] = [100, 450, 1_800];
+
 /// Everything at once: two accounts with routes, originals of every state, sign-ins that fail, sign-offs
 /// between, paper troubles, keys and cancels at any moment, repeated Starts, clock jumps, two cuts, small
 /// snapshots; at the end a person has what is Stuck tried again, and nothing may be left.
-fn wild(seed: u64) {
+fn wild(seed: u64, commit_ms: i64) {
     let mut rng = Rng::salted(seed, 0xD129_0D3B_64A3_35C9);
     let mut pick = |n: u64| rng.roll(n);
     let orders: Vec<Order> = IDS
@@ -120,8 +124,17 @@ fn wild(seed: u64) {
         .map(|_| [0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][pick(5) as usize])
         .collect();
     let cuts = [pick(400) as usize + 1, pick(800) as usize + 1];
-    let script =
-        Script { orders, faults, prints, sign_ins, inputs, skews, settle: true, ..Script::default() };
+    let script = Script {
+        orders,
+        faults,
+        prints,
+        sign_ins,
+        inputs,
+        skews,
+        settle: true,
+        commit_ms,
+        ..Script::default()
+    };
     World::new(two_accounts(pick(4), pick(2) == 0), script, cuts).run();
 }
 
@@ -146,7 +159,7 @@ fn two_accounts(few: u64, trust: bool) -> Settings {
 
 /// A line that comes and goes, merchant's risk, voice sales, three cards' worth of queues, several in flight,
 /// two cuts.
-fn offline(seed: u64) {
+fn offline(seed: u64, commit_ms: i64) {
     let mut rng = Rng::salted(seed, 0xA24B_AED4_963E_E407);
     let mut pick = |n: u64| rng.roll(n);
     let orders: Vec<Order> = IDS
@@ -188,8 +201,8 @@ fn offline(seed: u64) {
     let mut s = offline_settings();
     s.accounts[0].config.obligation_tries = 3;
     s.snapshot_every = [1, 5, 10_000][pick(3) as usize];
-    World::new(s, Script { orders, faults, skews, inputs, down, settle: true, ..Script::default() }, cuts)
-        .run();
+    let script = Script { orders, faults, skews, inputs, down, settle: true, commit_ms, ..Script::default() };
+    World::new(s, script, cuts).run();
 }
 
 fn seeds(name: &str, each: u64, run: fn(u64)) {
@@ -204,7 +217,7 @@ fn seeds(name: &str, each: u64, run: fn(u64)) {
 #[test]
 fn pinned_seeds() {
     for seed in [584, 2_460, 4_224, 8_488, 8_515, 101_434, 101_780, 108_452] {
-        wild(seed);
+        wild(seed, QUICK);
     }
     // A frame before the approved one was Stuck, and ended by a person: the PAN stays. Torn behind the second
     // frame: one of both stands.
@@ -216,12 +229,22 @@ fn pinned_seeds() {
 
 #[test]
 fn wild_seeds() {
-    seeds("wild", 300, wild);
+    seeds("wild", 300, |seed| wild(seed, QUICK));
 }
 
 #[test]
 fn offline_seeds() {
-    seeds("offline", 300, offline);
+    seeds("offline", 300, |seed| offline(seed, QUICK));
+}
+
+/// What is handed over while the disk is at a commit goes into the next one together.
+#[test]
+fn seeds_on_a_slow_disk() {
+    fn slow(seed: u64) -> i64 {
+        SLOW[(seed % SLOW.len() as u64) as usize]
+    }
+    seeds("wild", 90, |seed| wild(seed, slow(seed)));
+    seeds("offline", 90, |seed| offline(seed, slow(seed)));
 }
 
 /// 500 fixed seeds of the swarm on all processors; together they meet every mishap.

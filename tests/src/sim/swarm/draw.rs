@@ -115,6 +115,8 @@ impl Case {
         script.asks_after = [Some(1_000), Some(20_000), Some(90_000), None, None]
             [rng.roll(if two { 3 } else { 5 }) as usize]
             .map(|ms| ms + rng.roll(10_000) as i64);
+        // Three in sixteen: flash that tidies itself up.
+        script.commit_ms = [100, 450, 1_800].get(rng.roll(16) as usize).copied().unwrap_or(1);
         Case { seed, settings, script, cuts }
     }
 }

@@ -39,6 +39,7 @@ impl Case {
         let mishaps = |f: &[HostFault]| f.iter().filter(|f| **f != HostFault::Answer).count() + f.len();
         let prints = s.prints.iter().filter(|p| **p != PrintResult::Confirmed).count() + s.prints.len();
         usize::from(s.asks_after.is_some())
+            + usize::from(s.commit_ms > 1)
             + 2 * s.orders.len()
             + mishaps(&s.faults)
             + mishaps(&s.sign_ins)
@@ -71,6 +72,7 @@ impl Case {
         }
         all.push(Box::new(|c| cut_to(&mut c.script.sign_ins, 0)));
         all.push(Box::new(|c| c.script.asks_after.take().is_some()));
+        all.push(Box::new(|c| std::mem::replace(&mut c.script.commit_ms, 1) > 1));
         all.push(Box::new(|c| cut_to(&mut c.script.prints, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.inputs, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.skews, 0)));

@@ -247,9 +247,16 @@ impl World {
         let out = self.queue.push(last, out);
         if let Some(seq) = last {
             self.handed.push_back(step);
-            self.later(self.script.commit_ms.max(1), Event::Committed { run: self.run, seq });
+            // One commit at a time: what is handed over meanwhile waits for the next.
+            if self.handed.len() == 1 {
+                self.commit(seq);
+            }
         }
         self.carry_out(out);
+    }
+
+    fn commit(&mut self, seq: u64) {
+        self.later(self.script.commit_ms.max(1), Event::Committed { run: self.run, seq });
     }
 
     pub(super) fn committed(&mut self, seq: u64) {
@@ -264,6 +271,9 @@ impl World {
         self.keep_up_to(seq);
         if self.point() {
             return;
+        }
+        if let Some(last) = self.handed.back().and_then(|s| s.records.last()) {
+            self.commit(last.seq);
         }
         let out = self.queue.durable(seq);
         self.carry_out(out);
@@ -288,6 +298,9 @@ impl World {
                 self.restoring = None;
             }
             self.count(format!("record {}", super::name(&e.record)));
+            if let Record::Request(RequestRecord::Started { key, txn, .. }) = &e.record {
+                self.model.begun(*txn, key);
+            }
             self.durable.apply(e).expect("the journal");
             if let (Record::Obligation(ObligationRecord::Stuck { .. }), Some(ms)) =
                 (&e.record, self.script.asks_after)

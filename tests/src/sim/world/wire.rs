@@ -25,11 +25,12 @@ impl World {
             SecretsFrom::SealedMany(all) => all.iter().flatten().copied().collect(),
             SecretsFrom::Memory(_) | SecretsFrom::None => vec![],
         };
-        for txn in needs {
-            assert!(
-                self.sealed.contains(&txn),
-                "the PAN of {txn} is not sealed on disk, its message cannot be built"
-            );
+        for txn in needs.into_iter().filter(|txn| !self.sealed.contains(txn)) {
+            // Its debt ended by a late answer while the repeat's records were on their way to the disk.
+            let ended =
+                m.message_kind != MessageKind::Request && self.durable.obligation(txn, m.plan.stan).is_none();
+            assert!(ended, "the PAN of {txn} is not sealed on disk, its message cannot be built");
+            return self.arrives(m, &HostFault::Unbuildable);
         }
         let new = m.message_kind == MessageKind::Request
             && m.plan.kind.row().authorisation
