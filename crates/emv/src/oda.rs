@@ -5,8 +5,6 @@
 //! repeated in it, BC. The checks stand in the order of the book; the first that fails is the [`Flaw`].
 mod certificate;
 mod key;
-#[cfg(test)]
-mod tests;
 
 pub use key::{CaKey, CardKey, KeyFault, MODULUS_MAX, MODULUS_MIN};
 
@@ -289,3 +287,6 @@ pub fn encipher_pin(
     clear.extend_from_slice(padding);
     key.0.recover(&clear).ok_or(flaw)
 }
+
+#[cfg(test)]
+mod tests;

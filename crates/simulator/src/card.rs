@@ -8,9 +8,6 @@ pub mod crypt;
 mod issue;
 mod persona;
 mod rsa;
-mod script;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 pub use issue::CA_INDEX;
@@ -332,3 +329,6 @@ impl TestCard {
 fn filled_len(list: &[u8]) -> usize {
     payterm_emv::dol::entries(list).map_or(0, |all| all.iter().map(|(_, len)| len).sum())
 }
+
+#[cfg(test)]
+mod tests;

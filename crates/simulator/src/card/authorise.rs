@@ -1,5 +1,5 @@
-//! Signatures and cryptograms (EMV 4.4 Book 3, INTERNAL AUTHENTICATE, GENERATE AC, EXTERNAL AUTHENTICATE;
-//! Book 2, dynamic signatures and application cryptograms).
+//! Signatures, cryptograms and scripts (EMV 4.4 Book 3, INTERNAL AUTHENTICATE, GENERATE AC, EXTERNAL
+//! AUTHENTICATE, post-issuance commands; Book 2, dynamic signatures, cryptograms, secure messaging).
 use super::{
     Answer, Apdu, Given, Stage, TestCard, crypt, filled_len,
     issue::{Application, object},
@@ -146,6 +146,38 @@ impl TestCard {
         let content = [&[0x05, 0x01, 38, 8][..], &number, &[cid], &cryptogram, &hash].concat();
         let signature = object(0x9F4B, &self.keys.card.sign(&content, &[&un]));
         Ok(object(0x77, &[head, signature, tail].concat()))
+    }
+
+    /// Script commands of the issuer: application block and unblock, card block, PIN unblock, and PUT DATA of
+    /// 9F14, how many payments in a row it approves by itself. Each ends with a MAC of 4 bytes, and nothing is
+    /// done before that is right.
+    pub(super) fn script(&mut self, apdu: &Apdu<'_>) -> Answer {
+        let derivation = self.derivation;
+        let (application, run) = self.running()?;
+        // Once there is a cryptogram that the issuer can have seen.
+        if run.stage == Stage::Begun {
+            return Err(sw::CONDITIONS);
+        }
+        let (data, mac) = apdu.data.split_last_chunk::<4>().ok_or(sw::MAC_MISSING)?;
+        let session = derivation.script_session(&application.mac_key, application.atc, run.ac);
+        let header = [apdu.cla, apdu.ins, apdu.p1, apdu.p2, apdu.data.len() as u8];
+        if crypt::script_mac(&session, header, application.atc, run.ac, data) != *mac {
+            return Err(sw::MAC_WRONG);
+        }
+        match (apdu.ins, apdu.p1, apdu.p2, data) {
+            (0x1E, 0, 0, []) => application.blocked = true,
+            (0x18, 0, 0, []) => application.blocked = false,
+            (0xDA, 0x9F, 0x14, [limit]) => application.offline_count = (*limit).into(),
+            (0x16, 0, 0, []) | (0x24, 0, 0, []) => {}
+            _ => return Err(sw::P1_P2),
+        }
+        run.scripts = run.scripts.saturating_add(1);
+        match apdu.ins {
+            0x16 => self.blocked = true,
+            0x24 => self.tries = 3,
+            _ => {}
+        }
+        Ok(vec![])
     }
 }
 
