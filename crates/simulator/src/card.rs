@@ -308,7 +308,9 @@ impl TestCard {
         let answer = [object(0x82, &application.aip), object(0x94, &application.afl)].concat();
         Ok(match application.row.authentication {
             persona::Authentication::Cda => object(0x77, &answer),
-            _ => object(0x80, &[&application.aip[..], &application.afl].concat()),
+            persona::Authentication::Sda | persona::Authentication::Dda => {
+                object(0x80, &[&application.aip[..], &application.afl].concat())
+            }
         })
     }
 

@@ -103,7 +103,7 @@ pub(super) fn application(
 fn year(yy: u8, more: i16) -> u8 {
     let n = i16::from(yy >> 4) * 10 + i16::from(yy & 0x0F) + more;
     let n = n.rem_euclid(100) as u8;
-    (n / 10) << 4 | n % 10
+    n / 10 * 16 + n % 10
 }
 
 /// Digits two a byte, an F behind an odd number of them.
