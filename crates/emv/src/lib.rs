@@ -6,6 +6,7 @@
 pub mod command;
 pub mod dol;
 pub mod exchange;
+pub mod oda;
 pub mod tag;
 pub mod tags;
 pub mod tlv;

@@ -7,6 +7,7 @@
 pub mod acquirer;
 pub mod ask;
 pub mod bank;
+pub mod card;
 pub mod code;
 pub mod control;
 pub mod journal;
