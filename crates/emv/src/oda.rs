@@ -70,11 +70,16 @@ pub struct Combined {
     pub cryptogram: [u8; 8],
 }
 
-pub fn static_data(_keys: Keys<'_>, _rid: [u8; 5], _tags: &Tags, _signed: &[u8]) -> Result<[u8; 2], Flaw> {
-    Err(Flaw::NotBuilt)
+/// A card without an index of an authority's key has nothing that could be checked.
+fn none<T>(tags: &Tags) -> Result<T, Flaw> {
+    let index = crate::Tag(0x8F);
+    Err(if tags.has(index) { Flaw::NotBuilt } else { Flaw::MissingData(index) })
 }
-pub fn card_key(_keys: Keys<'_>, _rid: [u8; 5], _tags: &Tags, _signed: &[u8]) -> Result<CardKey, Flaw> {
-    Err(Flaw::NotBuilt)
+pub fn static_data(_keys: Keys<'_>, _rid: [u8; 5], tags: &Tags, _signed: &[u8]) -> Result<[u8; 2], Flaw> {
+    none(tags)
+}
+pub fn card_key(_keys: Keys<'_>, _rid: [u8; 5], tags: &Tags, _signed: &[u8]) -> Result<CardKey, Flaw> {
+    none(tags)
 }
 pub fn pin_key(
     _keys: Keys<'_>,

@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn book_4_character_sets_are_those_of_the_additional_capabilities() {
-        let of = |high, low| {
+        let of = |high: u8, low: u8| {
             let additional = [0x60, 0, 0xF0, 0xA0 | high, low];
             let t = Terminal::new(TerminalData { additional, ..data() }).unwrap();
             (0..=255).filter(|table| t.shows(*table)).collect::<Vec<u8>>()

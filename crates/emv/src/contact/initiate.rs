@@ -77,3 +77,19 @@ fn locate(afl: &[u8]) -> Result<Vec<Records>, Why> {
     };
     entries.iter().map(entry).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn book_3_10_2_a_locator_has_so_many_bytes_and_no_more() {
+        let of = |entries: usize| locate(&[0x08, 1, 2, 2].repeat(entries)).map(|all| all.len());
+        assert_eq!(of(AFL_MAX / 4), Ok(AFL_MAX / 4));
+        assert_eq!(of(AFL_MAX / 4 + 1), Err(Why::Malformed(Tag(0x94))));
+        assert_eq!(of(0), Err(Why::Malformed(Tag(0x94))));
+        // All of a file may be signed, not more.
+        assert!(locate(&[0x08, 3, 3, 1]).is_ok() && locate(&[0x08, 3, 3, 2]).is_err());
+        assert!(locate(&[0x08, 1, 255, 255]).is_ok());
+    }
+}
