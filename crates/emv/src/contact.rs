@@ -33,6 +33,7 @@ pub const ANSWERS_MAX: usize = 64 << 10;
 
 pub use completion::ISSUER_SCRIPTS_MAX;
 pub use initiate::AFL_MAX;
+pub use records::OBJECTS_MAX;
 pub use selection::{APPLICATIONS_MAX, SELECTIONS_MAX};
 
 /// A run.
@@ -91,6 +92,8 @@ struct Run {
     /// 9F33 as far as this payment can use it.
     capabilities: [u8; 3],
     aip: [u8; 2],
+    /// Data objects of the card so far.
+    objects: u16,
     /// Data that the card's signatures are over: records, and the AIP where 9F4A names it. None: it cannot be
     /// told.
     signed: Option<Zeroizing<Vec<u8>>>,
@@ -133,6 +136,7 @@ impl Contact {
             name: Vec::new(),
             capabilities,
             aip: [0; 2],
+            objects: 0,
             signed: Some(Zeroizing::new(Vec::new())),
             hashed: Zeroizing::new(Vec::new()),
             proceed: Proceed::default(),
@@ -399,5 +403,136 @@ impl Run {
             | Why::Dol(_)
             | Why::Bound(_) => Next::Nothing,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{terminal::TerminalData, tlv::write};
+
+    const AID: [u8; 7] = [0xA0, 0, 0, 0, 4, 0x10, 0x10];
+
+    fn start() -> (Contact, Step) {
+        let data = TerminalData {
+            country: 156,
+            kind: 0x22,
+            capabilities: [0xE0, 0xF8, 0xC8],
+            additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
+            serial: *b"PT000001",
+            category: 5411,
+            merchant: None,
+            id: None,
+            name: b"SHOP".to_vec(),
+            languages: Vec::new(),
+            bypass: false,
+        };
+        let aid = Aid {
+            name: AID.to_vec(),
+            partial: false,
+            version: [0; 2],
+            limits: Limits::ALL_ONLINE,
+            ddol: None,
+            tdol: None,
+            online_pin: true,
+        };
+        let payment = Transaction {
+            amount: 0x99,
+            other: 0,
+            currency: 156,
+            exponent: 2,
+            kind: 0,
+            date: [0x26, 0x12, 0x02],
+            time: [0; 3],
+            sequence: 1,
+            unpredictable: [1, 2, 3, 4],
+            draw: 1,
+            depth: Depth::Full,
+            force_online: false,
+        };
+        let parameters = Parameters::new(1, vec![aid], Vec::new(), Vec::new()).unwrap();
+        Contact::start(Arc::new(Terminal::new(data).unwrap()), Arc::new(parameters), payment).unwrap()
+    }
+    /// An answer of one template and 9000.
+    fn answer(tag: u32, inner: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out, Tag(tag), inner);
+        [&out[..], &[0x90, 0]].concat()
+    }
+    /// A run to its end: a card with these signed records in files 1 and 11, the locator's tag list beside.
+    fn run(records: [&[u8]; 2]) -> Contact {
+        let mut fci = vec![0x84, 7];
+        fci.extend(AID);
+        fci.extend([0xA5, 5, 0x9F, 0x38, 2, 0x9A, 3]);
+        let other = [
+            &[0x5A, 8, 0x62, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x32, 0x5F, 0x24, 3, 0x30, 0x12, 0x31][..],
+            &[0x8C, 3, 0x9F, 0x37, 4, 0x8D, 2, 0x8A, 2],
+        ]
+        .concat();
+        let mut ac = vec![0x80, 0, 1];
+        ac.extend([7; 8]);
+        let answers = [
+            vec![0x6A, 0x82],
+            answer(0x6F, &fci),
+            answer(0x6F, &fci),
+            answer(0x80, &[0x01, 0, 0x08, 1, 1, 1, 0x58, 1, 1, 1, 0x10, 1, 1, 0]),
+            [records[0], &[0x90, 0]].concat(),
+            [records[1], &[0x90, 0]].concat(),
+            answer(0x70, &other),
+            answer(0x80, &ac),
+        ];
+        let mut answers = answers.iter();
+        let (mut contact, mut step) = start();
+        loop {
+            step = match step {
+                Step::Send(_) => match answers.next() {
+                    Some(answer) => contact.step(Input::Answer(answer)),
+                    None => return contact,
+                },
+                Step::Parameters(_) => contact.step(Input::Parameters(None)),
+                Step::Read(_) => contact.step(Input::Proceed(Proceed::default())),
+                Step::Online(_) => {
+                    let word = crate::step::HostWord::Approved { arc: *b"00", issuer: &[] };
+                    contact.step(Input::Host(word))
+                }
+                Step::Choose(_) | Step::Pin(_) => panic!("not with this card"),
+                Step::Done(end) => panic!("{:?}, {}", end.verdict, end.why),
+            };
+        }
+    }
+    fn signed(records: [&[u8]; 2]) -> Option<Vec<u8>> {
+        run(records).run.signed.map(|s| s.to_vec())
+    }
+
+    #[test]
+    fn book_3_10_3_files_1_to_10_are_signed_without_their_template_11_to_30_with_it() {
+        let signed_ = signed([&[0x70, 3, 0x50, 1, 7], &[0x70, 3, 0x9F, 0x7F, 0]]);
+        assert_eq!(signed_, Some(vec![0x50, 1, 7, 0x70, 3, 0x9F, 0x7F, 0]));
+        assert_eq!(signed([&[0x70, 0], &[0xFF, 1]]), None, "no template where one is signed");
+        assert_eq!(signed([&[0x70, 0], &[0x70, 9]]), None);
+    }
+
+    #[test]
+    fn book_3_10_3_the_tag_list_may_name_the_aip_alone() {
+        let with = |list: &[u8]| {
+            let inner = [&[0x9F, 0x4A, list.len() as u8], list].concat();
+            let mut record = Vec::new();
+            write(&mut record, Tag(0x70), &inner);
+            (signed([&record, &[0x70, 0]]), inner)
+        };
+        let (found, inner) = with(&[0x82]);
+        assert_eq!(found, Some([&inner[..], &[0x70, 0, 0x01, 0x00]].concat()));
+        let (found, inner) = with(&[]);
+        assert_eq!(found, Some([&inner[..], &[0x70, 0]].concat()), "as if it were not there");
+        assert_eq!(with(&[0x82, 0x82]).0, None);
+        assert_eq!(with(&[0x9F, 0x36]).0, None);
+        assert_eq!(with(&[0x95]).0, None);
+    }
+
+    #[test]
+    fn book_2_cda_is_over_the_values_of_pdol_cdol1_and_cdol2_in_order() {
+        let contact = run([&[0x70, 0], &[0x70, 0]]);
+        let values = [&[0x26, 0x12, 0x02][..], &[1, 2, 3, 4], b"00"].concat();
+        assert_eq!(contact.run.hashed.to_vec(), values);
     }
 }

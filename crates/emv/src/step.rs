@@ -270,6 +270,8 @@ pub enum Bound {
     Selections,
     #[error("applications")]
     Applications,
+    #[error("data objects")]
+    Objects,
 }
 
 /// A line of a run's log: what was decided and by what. It holds no value of the card's but names, status

@@ -300,7 +300,7 @@ pub(crate) fn digits<const N: usize>(mut number: u64) -> [u8; N] {
     let mut out = [0; N];
     for byte in out.iter_mut().rev() {
         let two = (number % 100) as u8;
-        *byte = two / 10 << 4 | two % 10;
+        *byte = ((two / 10) << 4) | (two % 10);
         number /= 100;
     }
     out

@@ -50,12 +50,12 @@ fn combined(run: &mut Run) -> Turn {
     end(run)
 }
 
-/// The card signs what its DDOL, or the terminal's, asks for; 9F37 must be in it.
+/// The card signs what its DDOL, or the terminal's, asks for; all of 9F37 must be in it.
 fn challenge(run: &mut Run) -> Turn {
     let own = run.tags.get(Tag(0x9F49)).map(<[u8]>::to_vec);
     let list = own.or_else(|| run.aid().and_then(|a| a.ddol.clone())).unwrap_or_default();
     let entries = dol::entries(&list).unwrap_or_default();
-    if !entries.iter().any(|(tag, len)| *tag == Tag(0x9F37) && *len > 0) {
+    if !entries.iter().any(|(tag, len)| *tag == Tag(0x9F37) && *len == 4) {
         return failed(run, Method::Dda, None);
     }
     let values = run.fill(0x9F49, &list)?;

@@ -7,10 +7,11 @@ use crate::{
     tlv,
     verification::{Tsi, Tvr},
 };
+use std::collections::VecDeque;
 
 /// A way through the list.
 pub(super) struct Search {
-    rules: std::vec::IntoIter<[u8; 2]>,
+    rules: VecDeque<[u8; 2]>,
     /// Amounts of the list, in minor units of the application's currency.
     x: u32,
     y: u32,
@@ -94,7 +95,7 @@ pub(super) fn begin(run: &mut Run) -> Turn {
     };
     let (rules, []) = rules.as_chunks::<2>() else { return Err(Why::Malformed(Tag(0x8E))) };
     let search = Search {
-        rules: rules.to_vec().into_iter(),
+        rules: rules.iter().copied().collect(),
         x: u32::from_be_bytes(*x),
         y: u32::from_be_bytes(*y),
         rule: [0; 2],
@@ -106,7 +107,7 @@ pub(super) fn begin(run: &mut Run) -> Turn {
 }
 
 fn next(run: &mut Run, mut search: Search) -> Turn {
-    while let Some(rule @ [code, condition]) = search.rules.next() {
+    while let Some(rule @ [code, condition]) = search.rules.pop_front() {
         search.rule = rule;
         let cvm = Cvm::of(code);
         if !holds(run, &search, condition, cvm) {

@@ -3,12 +3,15 @@
 use super::{Go, Phase, Run, Turn, initiate::Records, selection::only};
 use crate::{
     Command, Hidden, Reply, Tag,
-    step::{CardRead, Note, Step, Why},
+    step::{Bound, CardRead, Note, Step, Why},
     tag::Format,
     terminal,
     tlv::{Tlv, TlvError, read},
 };
 use zeroize::Zeroizing;
+
+/// Data objects that a card may give in one run. 1,024: ten times what a card with all of them gives.
+pub const OBJECTS_MAX: u16 = 1024;
 
 pub(super) struct Wait {
     files: std::vec::IntoIter<Records>,
@@ -72,6 +75,10 @@ impl Run {
     /// Takes a data object that the card gave in a template: one that belongs there or that nobody knows, once,
     /// in its form. Others are left out: no card sets what is the terminal's or the issuer's.
     pub(super) fn keep(&mut self, tlv: Tlv<'_>, template: Tag, seen: &mut Vec<Tag>) -> Result<(), Why> {
+        if self.objects == OBJECTS_MAX {
+            return Err(Why::Bound(Bound::Objects));
+        }
+        self.objects += 1;
         let tag = tlv.tag;
         let row = tag.row();
         let belongs = row.is_none_or(|row| {

@@ -1,7 +1,7 @@
 //! What a run may take, and what does not fit.
 use crate::card::{Card, Setup, ok, tlv};
 use payterm_emv::{
-    contact::{ANSWERS_MAX, COMMANDS_MAX},
+    contact::{ANSWERS_MAX, COMMANDS_MAX, OBJECTS_MAX},
     step::{Gone, HostWord, Input, PinWord, Proceed, Step},
 };
 use proptest::prelude::*;
@@ -35,6 +35,15 @@ fn a_card_may_say_so_much() {
     assert_eq!(ran.told(), "Ended(Nothing), too much: bytes");
     let most = ANSWERS_MAX / (zeros.len() / 2);
     assert!((most..=most + 3).contains(&ran.commands("00B2").len()), "{}", ran.commands("00B2").len());
+}
+
+#[test]
+fn a_card_may_give_so_many_objects() {
+    let empty = ok(&tlv("70", &"F000".repeat(120)));
+    let card = Card::debit().on("80A8", &ok(&tlv("80", "1800 10010A00"))).on("00B2", &empty);
+    let ran = Setup::new().run(card);
+    assert_eq!(ran.told(), "Ended(Nothing), too much: data objects");
+    assert_eq!(ran.commands("00B2").len(), usize::from(OBJECTS_MAX) / 120 + 1);
 }
 
 #[test]
