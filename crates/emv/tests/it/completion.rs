@@ -201,10 +201,8 @@ fn up_to(setup: &Setup, begins: &str, nth: usize) -> payterm_emv::Contact {
 }
 
 fn done(step: Step) -> (Verdict, String, Vec<[u8; 5]>) {
-    match step {
-        Step::Done(end) => (end.verdict, end.why.to_string(), end.scripts),
-        _ => panic!("not the end"),
-    }
+    let Step::Done(end) = step else { panic!("not the end") };
+    (end.verdict, end.why.to_string(), end.scripts)
 }
 
 #[test]
