@@ -74,7 +74,8 @@ impl Command {
         Self::new([0x00, 0x84, 0x00, 0x00], &[], true)
     }
     /// A command of an issuer's script; none: it is none of case 1 to 4, or one that is the terminal's alone
-    /// to send, since it would change the run: SELECT, VERIFY, GENERATE AC, GET PROCESSING OPTIONS, INTERNAL and
+    /// to send, since it would change the run: SELECT, VERIFY, GENERATE AC, GET PROCESSING OPTIONS, INTERNAL
+    /// and
     /// EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE.
     pub fn of_issuer(bytes: &[u8]) -> Option<Self> {
         let (header, body) = bytes.split_first_chunk::<4>()?;

@@ -1,4 +1,5 @@
-//! The issuer's word and the second GENERATE AC (EMV 4.4 Book 3 §10.9 to §10.11; Book 4, authorisation response
+//! The issuer's word and the second GENERATE AC (EMV 4.4 Book 3 §10.9 to §10.11; Book 4, authorisation
+//! response
 //! codes): issuer authentication, scripts before, the card's last word, scripts after.
 use super::{Go, Phase, Run, Turn, action, cryptogram, script::Batch};
 use crate::{
@@ -90,7 +91,8 @@ struct Objects<'a> {
     /// Templates 72.
     after: Vec<&'a [u8]>,
 }
-/// Sound as a whole, one 91 of 8 to 16 bytes at most, not too many scripts, or none is taken; other objects are
+/// Sound as a whole, one 91 of 8 to 16 bytes at most, not too many scripts, or none is taken; other objects
+/// are
 /// left out.
 fn sort(issuer: &[u8]) -> Option<Objects<'_>> {
     let mut all = Objects { authentication: None, before: Vec::new(), after: Vec::new() };

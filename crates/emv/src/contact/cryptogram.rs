@@ -1,4 +1,5 @@
-//! GENERATE AC, the first and the second (EMV 4.4 Book 3 §6.5.5): what is asked, and what the card gave for it.
+//! GENERATE AC, the first and the second (EMV 4.4 Book 3 §6.5.5): what is asked, and what the card gave for
+//! it.
 use super::{Run, selection::only};
 use crate::{
     Command, Reply, Tag,

@@ -1,5 +1,6 @@
 //! Initiate application processing (EMV 4.4 Book 3, functions: initiate application processing, and GET
-//! PROCESSING OPTIONS): the card learns what its PDOL asks for, and says what it can and where its records are.
+//! PROCESSING OPTIONS): the card learns what its PDOL asks for, and says what it can and where its records
+//! are.
 use super::{Go, Phase, Run, Turn, records, selection};
 use crate::{
     Command, Reply, Tag,
