@@ -73,6 +73,29 @@ impl Command {
     pub fn get_challenge() -> Self {
         Self::new([0x00, 0x84, 0x00, 0x00], &[], true)
     }
+    /// A command of an issuer's script; none: it is none of case 1 to 4, or one that is the terminal's alone
+    /// to send, since it would change the run: SELECT, VERIFY, GENERATE AC, GET PROCESSING OPTIONS, INTERNAL
+    /// and
+    /// EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE.
+    pub fn of_issuer(bytes: &[u8]) -> Option<Self> {
+        let (header, body) = bytes.split_first_chunk::<4>()?;
+        let [_, ins, ..] = *header;
+        if matches!(ins, 0x20 | 0x82 | 0x84 | 0x88 | 0xA4 | 0xA8 | 0xAE | 0xC0) {
+            return None;
+        }
+        let (data, answers) = match body {
+            [] => (&[][..], false),
+            [_] => (&[][..], true),
+            [len, data @ ..] => {
+                let (data, rest) = data.split_at_checked(usize::from(*len))?;
+                (data, matches!(rest, [_]).then_some(true).or(rest.is_empty().then_some(false))?)
+            }
+        };
+        if body.len() > 1 && data.is_empty() {
+            return None;
+        }
+        Some(Self { header: *header, data: Zeroizing::new(data.to_vec()), answers })
+    }
     /// GET RESPONSE: what the card has for the command before.
     fn get_response() -> Self {
         Self::new([0x00, 0xC0, 0x00, 0x00], &[], true)
@@ -97,6 +120,10 @@ impl Command {
     }
     pub(crate) fn response(le: u8) -> Zeroizing<Vec<u8>> {
         Self::get_response().asking(le)
+    }
+    /// CLA, INS, P1, P2.
+    pub(crate) fn header(&self) -> [u8; 4] {
+        self.header
     }
     /// Data goes to the card, and data is expected from it.
     pub(crate) fn is_case_4(&self) -> bool {
@@ -136,6 +163,25 @@ mod tests {
         ] {
             let hex: String = command.bytes().iter().map(|b| format!("{b:02X}")).collect();
             assert_eq!(hex, bytes, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn book_3_10_10_commands_of_an_issuer_are_of_case_1_to_4_and_not_the_terminals_own() {
+        for good in [
+            &[0x84, 0x1E, 0, 0][..],
+            &[0x84, 0xCA, 0, 0, 0],
+            &[0x84, 0x24, 0, 0, 2, 7, 8],
+            &[0x04, 0xDA, 0x9F, 0x58, 2, 7, 8, 0],
+        ] {
+            assert_eq!(Command::of_issuer(good).map(|c| c.bytes().to_vec()), Some(good.to_vec()));
+        }
+        for bad in [&[][..], &[0x84, 0x1E, 0], &[0x84, 0x24, 0, 0, 3, 7, 8], &[0x84, 0x24, 0, 0, 0, 0]] {
+            assert_eq!(Command::of_issuer(bad), None, "{bad:02X?}");
+        }
+        assert_eq!(Command::of_issuer(&[0x84, 0x24, 0, 0, 1, 7, 8, 9]), None, "more than a length");
+        for ins in [0x20, 0x82, 0x84, 0x88, 0xA4, 0xA8, 0xAE, 0xC0] {
+            assert_eq!(Command::of_issuer(&[0x00, ins, 0, 0, 1, 7]), None, "{ins:02X}");
         }
     }
 

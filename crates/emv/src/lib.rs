@@ -4,14 +4,21 @@
 //! Invariant: nothing here reads a clock, draws a random number, opens anything or panics on what a card
 //! says; card number, tracks, names and PINs have no debug text and are zeroised.
 pub mod command;
+pub mod contact;
 pub mod dol;
 pub mod exchange;
+pub mod hidden;
 pub mod oda;
+pub mod step;
 pub mod tag;
 pub mod tags;
+pub mod terminal;
 pub mod tlv;
+pub mod verification;
 
 pub use command::Command;
+pub use contact::Contact;
 pub use exchange::{Exchange, Progress, Reply};
+pub use hidden::Hidden;
 pub use tag::Tag;
 pub use tags::Tags;

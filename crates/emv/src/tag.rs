@@ -104,7 +104,7 @@ use Source::{Card, Issuer, Terminal};
 
 /// All rows, by tag.
 #[rustfmt::skip]
-pub const DICTIONARY: [Row; 139] = [
+pub const DICTIONARY: [Row; 140] = [
     row(0x42, "Issuer Identification Number", N, (3, 3), Card).of(DISCRETIONARY),
     row(0x4F, "Application Dedicated File Name", B, (5, 16), Card).of(ENTRY),
     row(0x50, "Application Label", Ans, (1, 16), Card).of(ENTRY_OR_FCI),
@@ -228,6 +228,7 @@ pub const DICTIONARY: [Row; 139] = [
     row(0x9F4D, "Log Entry", B, (2, 2), Card).of(DISCRETIONARY),
     row(0x9F4E, "Merchant Name and Location", Ans, (0, 252), Terminal),
     row(0x9F4F, "Log Format", B, (0, 252), Card),
+    row(0x9F5B, "Issuer Script Results", B, (5, 80), Terminal),
     row(0x9F61, "Cardholder Certificate Number", Ans, (0, 40), Card).of(RECORD).sensitive(),
     row(0x9F62, "Cardholder Certificate Kind", Cn, (1, 1), Card).of(RECORD),
     row(0x9F63, "Card Product Identification", B, (16, 16), Card).of(RECORD),

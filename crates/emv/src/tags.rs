@@ -71,6 +71,10 @@ impl Tags {
     pub fn add(&mut self, tag: Tag, value: &[u8]) -> Result<(), TagsError> {
         if self.has(tag) { Err(TlvError::Double(tag).into()) } else { self.put(tag, value) }
     }
+    /// Takes a value away.
+    pub fn remove(&mut self, tag: Tag) {
+        self.index.retain(|(t, ..)| *t != tag);
+    }
     /// Tags, in the order in which they came.
     pub fn tags(&self) -> impl Iterator<Item = Tag> {
         self.index.iter().map(|(tag, ..)| *tag)
@@ -114,6 +118,8 @@ mod tests {
         assert_eq!((tags.get(Tag(0x95)), tags.get(Tag(0x9F10))), (Some(&[1; 5][..]), Some(&[8; 9][..])));
         assert_eq!(tags.tags().collect::<Vec<_>>(), [Tag(0x95), Tag(0x9F10)]);
         assert_eq!(tags.list(&[Tag(0x9F36), Tag(0x9F10), Tag(0x95)])[..5], [0x9F, 0x10, 9, 8, 8]);
+        tags.remove(Tag(0x95));
+        assert_eq!((tags.has(Tag(0x95)), tags.get(Tag(0x9F10))), (false, Some(&[8; 9][..])));
     }
 
     #[test]

@@ -97,6 +97,22 @@ pub fn find(bytes: &[u8], tag: Tag) -> Result<Option<&[u8]>, TlvError> {
     Ok(found)
 }
 
+/// The objects of one level but those with a tag, as they came; no bytes between them.
+pub(crate) fn without(bytes: &[u8], tag: Tag) -> Result<Vec<u8>, TlvError> {
+    let (mut out, mut reader) = (Vec::with_capacity(bytes.len()), read(bytes));
+    loop {
+        while let [0, rest @ ..] = reader.rest {
+            reader.rest = rest;
+        }
+        let before = reader.rest;
+        let Some(tlv) = reader.next() else { return Ok(out) };
+        if tlv?.tag != tag {
+            let len = before.len().saturating_sub(reader.rest.len());
+            out.extend_from_slice(before.get(..len).unwrap_or_default());
+        }
+    }
+}
+
 /// Visits each primitive object of all levels, in order.
 pub fn each<'a>(bytes: &'a [u8], visit: &mut dyn FnMut(Tlv<'a>)) -> Result<(), TlvError> {
     within(bytes, 0, visit)
@@ -194,6 +210,14 @@ mod tests {
             find(&[0x95, 1, 7, 0x50], Tag(0x95)).is_err(),
             "the whole level is sound, or nothing is taken"
         );
+    }
+
+    #[test]
+    fn objects_but_one_stay_as_they_came() {
+        // A long form of a length is kept; what lies between objects is not.
+        let all = [0x9F, 0x27, 0x81, 1, 0x80, 0, 0x9F, 0x4B, 2, 7, 8, 0x50, 0, 0];
+        assert_eq!(without(&all, Tag(0x9F4B)), Ok(vec![0x9F, 0x27, 0x81, 1, 0x80, 0x50, 0]));
+        assert!(without(&[0x50, 3, 1], Tag(0x9F4B)).is_err());
     }
 
     #[test]

@@ -1,0 +1,12 @@
+//! Runs with scripted cards, by phase.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod bits;
+mod bounds;
+mod card;
+mod cardholder;
+mod completion;
+mod cryptogram;
+mod records;
+mod restrictions;
+mod risk;
+mod selection;
