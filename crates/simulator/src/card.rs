@@ -333,4 +333,6 @@ fn filled_len(list: &[u8]) -> usize {
 }
 
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod tests;

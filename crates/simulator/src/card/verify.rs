@@ -43,7 +43,7 @@ impl TestCard {
     }
 
     /// Its PIN as a block of format 2: 2, length, digits, F.
-    fn pin_block(&self) -> [u8; 8] {
+    pub(super) fn pin_block(&self) -> [u8; 8] {
         let text = format!("2{:X}{:F<14}", self.pin.len(), self.pin);
         let mut block = [0; 8];
         hex::decode_to_slice(text, &mut block).expect("4 to 12 digits, by the persona's check");
