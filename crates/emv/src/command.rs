@@ -75,8 +75,7 @@ impl Command {
     }
     /// A command of an issuer's script; none: it is none of case 1 to 4, or one that is the terminal's alone
     /// to send, since it would change the run: SELECT, VERIFY, GENERATE AC, GET PROCESSING OPTIONS, INTERNAL
-    /// and
-    /// EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE.
+    /// and EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE.
     pub fn of_issuer(bytes: &[u8]) -> Option<Self> {
         let (header, body) = bytes.split_first_chunk::<4>()?;
         let [_, ins, ..] = *header;

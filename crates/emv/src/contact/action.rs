@@ -32,8 +32,7 @@ pub(super) fn begin(run: &mut Run) -> Turn {
 }
 
 /// The results have a bit of the issuer's action code, or of the terminal's. A card without the code has all
-/// of
-/// its bits `missing`.
+/// of its bits `missing`.
 pub(super) fn matches(run: &Run, issuer: u32, missing: u8, terminal: [u8; 5]) -> bool {
     let missing = [missing; 5];
     let issuer = run.tags.get(Tag(issuer)).unwrap_or(&missing);

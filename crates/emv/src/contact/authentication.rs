@@ -1,6 +1,5 @@
 //! Offline data authentication (EMV 4.4 Book 3 §10.3; Book 2): which method, and what its result means for
-//! the
-//! run. The cryptography is [`crate::oda`]'s.
+//! the run. The cryptography is [`crate::oda`]'s.
 use super::{Go, Phase, Run, Turn, cardholder, restrictions, selection::only};
 use crate::{
     Command, Reply, Tag, dol,

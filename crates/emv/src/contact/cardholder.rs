@@ -1,6 +1,5 @@
 //! Cardholder verification (EMV 4.4 Book 3 §10.5): the card's list of methods, rule by rule. The kernel sees
-//! no
-//! PIN: it asks for one, and is told what became of it.
+//! no PIN: it asks for one, and is told what became of it.
 use super::{Go, Phase, Run, Turn, risk};
 use crate::{
     Command, Reply, Tag, oda,

@@ -1,6 +1,5 @@
 //! The issuer's word and the second GENERATE AC (EMV 4.4 Book 3 §10.9 to §10.11; Book 4, authorisation
-//! response
-//! codes): issuer authentication, scripts before, the card's last word, scripts after.
+//! response codes): issuer authentication, scripts before, the card's last word, scripts after.
 use super::{Go, Phase, Run, Turn, action, cryptogram, script::Batch};
 use crate::{
     Command, Reply, Tag,
@@ -92,8 +91,7 @@ struct Objects<'a> {
     after: Vec<&'a [u8]>,
 }
 /// Sound as a whole, one 91 of 8 to 16 bytes at most, not too many scripts, or none is taken; other objects
-/// are
-/// left out.
+/// are left out.
 fn sort(issuer: &[u8]) -> Option<Objects<'_>> {
     let mut all = Objects { authentication: None, before: Vec::new(), after: Vec::new() };
     for tlv in tlv::read(issuer) {

@@ -73,8 +73,7 @@ fn joined(all: &[u8], more: &[u8]) -> Zeroizing<Vec<u8>> {
 
 impl Run {
     /// Takes a data object that the card gave in a template: one that belongs there or that nobody knows,
-    /// once,
-    /// in its form. Others are left out: no card sets what is the terminal's or the issuer's.
+    /// once, in its form. Others are left out: no card sets what is the terminal's or the issuer's.
     pub(super) fn keep(&mut self, tlv: Tlv<'_>, template: Tag, seen: &mut Vec<Tag>) -> Result<(), Why> {
         if self.objects == OBJECTS_MAX {
             return Err(Why::Bound(Bound::Objects));

@@ -149,8 +149,8 @@ impl TestCard {
     }
 
     /// Script commands of the issuer: application block and unblock, card block, PIN unblock, and PUT DATA of
-    /// 9F14, how many payments in a row it approves by itself. Each ends with a MAC of 4 bytes, and nothing is
-    /// done before that is right.
+    /// 9F14, how many payments in a row it approves by itself. Each ends with a MAC of 4 bytes, and nothing
+    /// is done before that is right.
     pub(super) fn script(&mut self, apdu: &Apdu<'_>) -> Answer {
         let derivation = self.derivation;
         let (application, run) = self.running()?;
