@@ -25,7 +25,7 @@ impl World {
             SecretsFrom::SealedMany(all) => all.iter().flatten().copied().collect(),
             SecretsFrom::Memory(_) | SecretsFrom::None => vec![],
         };
-        for txn in needs.into_iter().filter(|txn| !self.sealed.contains(txn)) {
+        if let Some(txn) = needs.into_iter().find(|txn| !self.sealed.contains(txn)) {
             // Its debt ended by a late answer while the repeat's records were on their way to the disk.
             let ended =
                 m.message_kind != MessageKind::Request && self.durable.obligation(txn, m.plan.stan).is_none();
