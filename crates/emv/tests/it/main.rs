@@ -5,6 +5,7 @@ mod bounds;
 mod card;
 mod cardholder;
 mod completion;
+mod coverage;
 mod cryptogram;
 mod records;
 mod restrictions;
