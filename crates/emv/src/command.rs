@@ -3,7 +3,8 @@ use crate::Tag;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A command of case 2, 3 or 4 of ISO 7816-3. Its debug text is its header and the length of its data:
+/// A command of one of the four cases of ISO 7816-3: the kernel's own are of case 2, 3 or 4, one of an
+/// issuer's script may have neither data nor answer. Its debug text is its header and the length of its data:
 /// that may hold a card number or a PIN.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
@@ -75,7 +76,8 @@ impl Command {
     }
     /// A command of an issuer's script; none: it is none of case 1 to 4, or one that is the terminal's alone
     /// to send, since it would change the run: SELECT, VERIFY, GENERATE AC, GET PROCESSING OPTIONS, INTERNAL
-    /// and EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE.
+    /// and EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE. The length that it expects is asked for whole
+    /// (Le 00).
     pub fn of_issuer(bytes: &[u8]) -> Option<Self> {
         let (header, body) = bytes.split_first_chunk::<4>()?;
         let [_, ins, ..] = *header;
