@@ -76,7 +76,7 @@ impl Command {
     }
     /// A command of an issuer's script; none: it is none of case 1 to 4, or one that is the terminal's alone
     /// to send, since it would change the run: SELECT, VERIFY, GENERATE AC, GET PROCESSING OPTIONS, INTERNAL
-    /// and EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE. The length that it expects is asked for whole
+    /// and EXTERNAL AUTHENTICATE, GET RESPONSE and GET CHALLENGE. All that it is answered with is asked for
     /// (Le 00).
     pub fn of_issuer(bytes: &[u8]) -> Option<Self> {
         let (header, body) = bytes.split_first_chunk::<4>()?;
