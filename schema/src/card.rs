@@ -1,10 +1,14 @@
 //! Messages between the terminal and a card kernel: a run is begun, the kernel asks step by step, each
-//! question gets one answer, and the run ends with a decision. Only what a scripted card needs; real chip
-//! cards will add to it.
+//! question gets one answer, and the run ends with a decision.
 //!
-//! Invariant: the card number stands in [`CardRead`] alone, masked by its type; none of these holds a track
-//! or a PIN.
-use crate::{Kind, Money, secret::Pan};
+//! Invariant: card number and track stand in [`CardRead`] alone, masked by their types; none of these holds a
+//! PIN.
+use crate::{
+    Kind, Money, Time,
+    secret::{Pan, Tracks},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Interface of a card reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +22,23 @@ pub enum Interface {
 pub struct CardRun {
     pub txn: u64,
     pub kind: Kind,
+    /// Zero where the kind has none.
     pub amount: Money,
     pub interface: Interface,
+    pub depth: Depth,
+    pub at: Time,
+    /// Minutes east of UTC of the date and time that the card is told (tags 9A, 9F21).
+    pub offset_minutes: i32,
+}
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// To the card's decision.
+    Full,
+    /// To its number: the card decides nothing.
+    Read,
 }
 
 /// Next step of a run, as the kernel reports it. All but `Done` wait for a [`CardWord`].
@@ -31,8 +50,9 @@ pub enum CardStep {
     Choose(Vec<String>),
     /// The customer's PIN is needed.
     NeedPin(PinCheck),
-    /// The host is to be asked; `icc` holds the EMV data elements for F55, BER-TLV.
-    GoOnline { icc: Vec<u8> },
+    /// The host is to be asked; `icc` holds the EMV data elements for F55, BER-TLV; `sign`: the slip is to be
+    /// signed.
+    GoOnline { icc: Vec<u8>, sign: bool },
     /// The run is over; `icc` holds the EMV data elements of its end, BER-TLV.
     Done { decision: CardDecision, icc: Vec<u8> },
 }
@@ -45,6 +65,14 @@ pub struct CardRead {
     pub sequence: Option<u8>,
     /// Application expiration date (tag 5F24), YYMM.
     pub expiry: String,
+    /// Track 2 equivalent data (tag 57), as on the stripe.
+    pub track2: Option<Tracks>,
+    /// Language that the card prefers (tag 5F2D), two letters of ISO 639.
+    pub language: Option<String>,
+    /// Name of the application (tag 84), hex digits.
+    pub aid: String,
+    /// Application label or preferred name, as the customer reads it.
+    pub label: String,
 }
 
 /// Party that checks the PIN.
@@ -61,16 +89,55 @@ pub enum PinCheck {
 pub enum CardDecision {
     Approved,
     Declined,
-    /// Failure before a decision: the card was removed or does not answer, or the kernel failed. The text
-    /// holds no card data.
-    Failed(String),
+    /// No decision was made.
+    Failed(CardFailure),
+}
+
+/// Why a run ended without a decision of the card that could be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardFailure {
+    /// The card was pulled out.
+    Removed,
+    /// The card does not answer, or not in a way that can be read.
+    Unreadable,
+    /// The card, or its application, is blocked by its issuer.
+    Blocked,
+    /// Card and terminal have no application in common.
+    NoApplication,
+    /// Electronic cash is all that the card has.
+    OnlyElectronicCash,
+    /// The card's signature is wrong, or it gave more than it was asked for.
+    Lied,
+    /// The customer wanted none of the applications, or no PIN.
+    Cancelled,
+    /// The reader failed.
+    Reader,
+    /// The kernel was told what it had not asked.
+    OutOfOrder,
+}
+impl CardFailure {
+    /// Code of the reason that is told (`reason-<code>` in the texts).
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Removed => "card-removed",
+            Self::Unreadable | Self::OutOfOrder => "card-unreadable",
+            Self::Blocked => "card-blocked",
+            Self::NoApplication => "no-application",
+            Self::OnlyElectronicCash => "only-electronic-cash",
+            Self::Lied => "card-lied",
+            Self::Cancelled => "cancelled-by-customer",
+            Self::Reader => "reader-unavailable",
+        }
+    }
 }
 
 /// Answer to the last [`CardStep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardWord {
-    /// The account can take the payment: the card may go on.
-    Proceed,
+    /// The account can take the payment: the card may go on. `online_pin`: the issuer can check a PIN.
+    Proceed {
+        online_pin: bool,
+    },
     /// Index of the application that the customer chose; none: none of them.
     Chosen(Option<usize>),
     Pin(PinWord),
@@ -88,13 +155,16 @@ pub enum PinWord {
     Failed,
 }
 
-/// Answer of the host to a card that went online, with the EMV data elements of the issuer (F55), BER-TLV.
+/// Answer of the host to a card that went online: its code (tag 8A, F39) and the EMV data elements of the
+/// issuer (F55), BER-TLV.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostWord {
     Approved {
+        arc: [u8; 2],
         icc: Vec<u8>,
     },
     Declined {
+        arc: [u8; 2],
         icc: Vec<u8>,
     },
     /// No byte left: unable to go online (EMV Book 3 §10.11).

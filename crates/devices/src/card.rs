@@ -1,6 +1,4 @@
-//! Chip cards: a reader that finds a card and speaks to it, and a kernel that runs a card transaction. Shape
-//! only as far as a scripted card needs; real chip cards may change both, and will add offline PINs
-//! (`PinPad::verify`).
+//! Chip cards: a reader that finds a card and speaks to it, and a kernel that runs a card transaction.
 use crate::{DeviceError, Interrupt, Switch};
 use payterm_schema::{
     card::{CardRun, CardStep, CardWord, Interface},
@@ -30,8 +28,8 @@ pub trait CardReader: Send {
     /// what takes its place.
     fn power(&mut self) -> Result<Vec<u8>, CardFault>;
     /// Sends one command and gives its answer, status word included (ISO/IEC 7816-4). Either may hold a card
-    /// number.
-    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardFault>;
+    /// number. A card that has not answered when `timeout` is over is mute.
+    fn transmit(&mut self, command: &[u8], timeout: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault>;
     /// Lets go of the card and switches the field off; a card that nobody took is forgotten.
     fn release(&mut self) -> Result<(), DeviceError>;
     /// Callback that makes the `wait` under way (or, without one, the following one) return `Ok(None)` at

@@ -1,7 +1,7 @@
 //! Card kernel that follows a script, for tests: it asks what it was told to, goes online, and says after the
 //! host's yes what the script says.
 use crate::{CardFault, CardKernel, CardReader, Interrupt};
-use payterm_schema::card::{CardDecision, CardRead, CardRun, CardStep, CardWord, HostWord};
+use payterm_schema::card::{CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, HostWord};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Answer of the card to the host's yes.
@@ -58,7 +58,7 @@ impl ScriptedCard {
     fn next(&mut self) -> Option<CardStep> {
         self.left.pop_front().or_else(|| {
             self.online = true;
-            Some(CardStep::GoOnline { icc: self.icc.clone() })
+            Some(CardStep::GoOnline { icc: self.icc.clone(), sign: false })
         })
     }
 }
@@ -70,7 +70,9 @@ impl CardKernel for ScriptedCard {
     }
     fn tell(&mut self, word: CardWord, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         Ok(match word {
-            CardWord::Proceed | CardWord::Chosen(Some(_)) | CardWord::Pin(_) if !self.online => self.next(),
+            CardWord::Proceed { .. } | CardWord::Chosen(Some(_)) | CardWord::Pin(_) if !self.online => {
+                self.next()
+            }
             CardWord::Host(HostWord::Approved { .. }) if self.online => match self.after_yes {
                 AfterYes::Yes => self.done(CardDecision::Approved),
                 AfterYes::No => self.done(CardDecision::Declined),
@@ -79,8 +81,8 @@ impl CardKernel for ScriptedCard {
             CardWord::Host(_) if self.online => self.done(CardDecision::Declined),
             CardWord::Chosen(None) => self.done(CardDecision::Declined),
             // A word that answers no question ends the run and approves nothing.
-            CardWord::Proceed | CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {
-                self.done(CardDecision::Failed("out of order".into()))
+            CardWord::Proceed { .. } | CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {
+                self.done(CardDecision::Failed(CardFailure::OutOfOrder))
             }
         })
     }
@@ -106,7 +108,11 @@ impl CardReader for NoReader {
     fn power(&mut self) -> Result<Vec<u8>, CardFault> {
         Ok(Vec::new())
     }
-    fn transmit(&mut self, _: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, CardFault> {
+    fn transmit(
+        &mut self,
+        _: &[u8],
+        _: std::time::Duration,
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, CardFault> {
         Err(CardFault::Mute)
     }
     fn release(&mut self) -> Result<(), crate::DeviceError> {
@@ -121,22 +127,37 @@ impl CardReader for NoReader {
 mod tests {
     use super::*;
     use payterm_schema::{
-        Kind, Money, Pan,
-        card::{Interface, PinCheck, PinWord},
+        Kind, Money, Pan, Time,
+        card::{Depth, Interface, PinCheck, PinWord},
     };
 
     fn read() -> CardRead {
         let pan = Pan::parse("6225768317945678").unwrap();
-        CardRead { pan, sequence: Some(1), expiry: "3012".into() }
+        CardRead {
+            pan,
+            sequence: Some(1),
+            expiry: "3012".into(),
+            track2: None,
+            language: None,
+            aid: "A000000333010101".into(),
+            label: "PBOC DEBIT".into(),
+        }
     }
     fn run() -> CardRun {
-        let amount = Money::new(1, "CNY".parse().unwrap()).unwrap();
-        CardRun { txn: 1, kind: Kind::Sale, amount, interface: Interface::Contact }
+        CardRun {
+            txn: 1,
+            kind: Kind::Sale,
+            amount: Money::new(1, "CNY".parse().unwrap()).unwrap(),
+            interface: Interface::Contact,
+            depth: Depth::Full,
+            at: Time(0),
+            offset_minutes: 480,
+        }
     }
 
     #[test]
     fn a_card_says_yes_no_or_nothing_after_the_hosts_yes() {
-        let online = Some(CardStep::GoOnline { icc: vec![0x9f] });
+        let online = Some(CardStep::GoOnline { icc: vec![0x9f], sign: false });
         let over = |decision| Some(CardStep::Done { decision, icc: vec![0x9f] });
         for (after, said) in [
             (AfterYes::Yes, over(CardDecision::Approved)),
@@ -148,23 +169,25 @@ mod tests {
             let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
             assert_eq!(
                 tell(CardWord::Host(HostWord::NotSent)),
-                over(CardDecision::Failed("out of order".into()))
+                over(CardDecision::Failed(CardFailure::OutOfOrder))
             );
             assert_eq!(card.run(&run(), &mut NoReader).unwrap(), Some(CardStep::Read(read())));
             let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
-            assert_eq!(tell(CardWord::Proceed).as_ref(), Some(&asks[0]));
+            assert_eq!(tell(CardWord::Proceed { online_pin: true }).as_ref(), Some(&asks[0]));
             assert_eq!(tell(CardWord::Chosen(Some(0))).as_ref(), Some(&asks[1]));
             assert_eq!(tell(CardWord::Pin(PinWord::Entered)), online);
-            assert_eq!(tell(CardWord::Host(HostWord::Approved { icc: Vec::new() })), said);
+            assert_eq!(tell(CardWord::Host(HostWord::Approved { arc: *b"00", icc: Vec::new() })), said);
         }
     }
 
     #[test]
     fn without_the_hosts_yes_the_card_declines() {
-        for word in [HostWord::Declined { icc: Vec::new() }, HostWord::NotSent, HostWord::NoReply] {
+        for word in
+            [HostWord::Declined { arc: *b"51", icc: Vec::new() }, HostWord::NotSent, HostWord::NoReply]
+        {
             let mut card = ScriptedCard::new(read(), [], AfterYes::Yes, &[]);
             card.run(&run(), &mut NoReader).unwrap();
-            let online = card.tell(CardWord::Proceed, &mut NoReader).unwrap();
+            let online = card.tell(CardWord::Proceed { online_pin: true }, &mut NoReader).unwrap();
             assert!(matches!(online, Some(CardStep::GoOnline { .. })));
             let said = card.tell(CardWord::Host(word), &mut NoReader).unwrap();
             assert!(matches!(said, Some(CardStep::Done { decision: CardDecision::Declined, .. })));

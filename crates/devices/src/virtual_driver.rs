@@ -170,7 +170,7 @@ impl CardReader for CardSlot {
     fn power(&mut self) -> Result<Vec<u8>, CardFault> {
         Err(CardFault::Mute)
     }
-    fn transmit(&mut self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardFault> {
+    fn transmit(&mut self, _: &[u8], _: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault> {
         Err(CardFault::Mute)
     }
     fn release(&mut self) -> Result<(), DeviceError> {

@@ -4,7 +4,9 @@ use super::{Devices, Next, Pin, Serving, Stage, pin, present, provisional};
 use crate::{Ask, Effect, context::Context, instrument::Presented};
 use payterm_schema::{
     AccountId, CardToken, HostAnswer, ObligationRecord, Status,
-    card::{CardDecision, CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck, PinWord},
+    card::{
+        CardDecision, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface, PinCheck, PinWord,
+    },
     host::{CardSecrets, EntryMode, OriginalRef, Plan},
     icc::{Icc, Tag},
     kind::{OriginalBy, Recovery},
@@ -57,7 +59,15 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> 
     let Some(amount) = s.request.amount else { unreachable!("a card runs for no amount") };
     let tag = cx.tag();
     s.chip = Some(Chip { tag, sequence: None, proceeds: false, asks_pin: false, online: None, gone: false });
-    let run = CardRun { txn: s.txn, kind: s.kind(), amount, interface };
+    let run = CardRun {
+        txn: s.txn,
+        kind: s.kind(),
+        amount,
+        interface,
+        depth: Depth::Full,
+        at: cx.now,
+        offset_minutes: 480,
+    };
     cx.ask(Ask::RunCard { tag, run });
     works(cx, s)
 }
@@ -77,11 +87,12 @@ fn tell(cx: &mut Context, s: &mut Serving, word: CardWord) -> Next {
 }
 
 /// The account is ready. The card goes on; one that has asked to go online is sent; none: no chip card pays.
-pub(super) fn turn(cx: &mut Context, s: &mut Serving) -> Option<Next> {
+pub(super) fn turn(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Option<Next> {
     let chip = s.chip.as_mut()?;
     if !chip.proceeds {
         chip.proceeds = true;
-        return Some(tell(cx, s, CardWord::Proceed));
+        let online_pin = devices.pin_pad && pin::has_place(cx, s, s.account());
+        return Some(tell(cx, s, CardWord::Proceed { online_pin }));
     }
     // Its PIN was enciphered under keys that are no more.
     if chip.asks_pin && s.pin == Pin::NotAsked {
@@ -168,7 +179,7 @@ fn at_work(
             Next::fail("card-unreadable", Class::B)
         }
         CardStep::GoOnline { .. } if !proceeds => Next::fail("card-unreadable", Class::B),
-        CardStep::GoOnline { icc } => match Icc::parse(&icc) {
+        CardStep::GoOnline { icc, .. } => match Icc::parse(&icc) {
             Ok(icc) => {
                 if let Some(chip) = &mut s.chip {
                     chip.online = Some(icc);
@@ -263,7 +274,17 @@ pub(super) fn tell_host(cx: &mut Context, s: &Serving, word: HostWord) -> bool {
     true
 }
 
-/// The issuer's EMV data elements of an answer, BER-TLV.
-pub(super) fn issuer(answer: &HostAnswer) -> Vec<u8> {
+/// The host's yes, with the issuer's EMV data elements.
+pub(super) fn approved(answer: &HostAnswer) -> HostWord {
+    HostWord::Approved { arc: arc(answer), icc: issuer(answer) }
+}
+pub(super) fn declined(answer: &HostAnswer) -> HostWord {
+    HostWord::Declined { arc: arc(answer), icc: issuer(answer) }
+}
+fn issuer(answer: &HostAnswer) -> Vec<u8> {
     answer.icc.as_ref().map(Icc::bytes).unwrap_or_default()
+}
+/// Tag 8A; a code of another form than two characters is a refusal to the card.
+fn arc(answer: &HostAnswer) -> [u8; 2] {
+    answer.code.as_bytes().try_into().unwrap_or(*b"05")
 }

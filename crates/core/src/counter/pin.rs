@@ -9,7 +9,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Nex
     if s.kind().row().original == OriginalBy::OpenBatch && settled {
         return Next::fail("original-settled", Class::C);
     }
-    if let Some(next) = card::turn(cx, s) {
+    if let Some(next) = card::turn(cx, s, devices) {
         return next;
     }
     let account = s.account().clone();

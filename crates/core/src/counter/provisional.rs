@@ -5,7 +5,6 @@ use crate::{context::Context, view};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
     account::Stan,
-    card::HostWord,
     host::{FrameTrace, ReversalReason},
     outcome::{Authority, Class},
     record::{Ending, ProvisionalOf},
@@ -82,7 +81,7 @@ pub(super) fn card(
         trace,
     };
     cx.record(Some(txn), record);
-    let told = card::tell_host(cx, s, HostWord::Approved { icc: card::issuer(&answer) });
+    let told = card::tell_host(cx, s, card::approved(&answer));
     let until = cx.after(cx.settings.flow.card_timeout_ms);
     s.enter(cx, Stage::CardDecides { until, stan, answer });
     // One that was pulled out while the host was asked says nothing any more.

@@ -359,7 +359,7 @@ fn decided(
         view::with_part(&mut outcome, &answer);
     }
     let code = answer.code.clone();
-    card::tell_host(cx, s, HostWord::Declined { icc: card::issuer(&answer) });
+    card::tell_host(cx, s, card::declined(&answer));
     cx.record(
         Some(txn),
         RequestRecord::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace },

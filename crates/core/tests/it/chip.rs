@@ -4,7 +4,7 @@ use crate::till::{NOW, Till, sent, settings, start, told};
 use payterm_core::{Ask, Input};
 use payterm_schema::{
     Instrument, Kind, Pan, Status,
-    card::{CardDecision, CardRead, CardStep, PinCheck},
+    card::{CardDecision, CardFailure, CardRead, CardStep, PinCheck},
     host::EntryMode,
     secret::{PinBlock, PinEntry},
 };
@@ -25,16 +25,24 @@ fn steps() -> Vec<Option<CardStep>> {
     let pan = Pan::parse("6212345678900000003").unwrap();
     let done = |decision| Some(CardStep::Done { decision, icc: Vec::new() });
     vec![
-        Some(CardStep::Read(CardRead { pan, sequence: Some(1), expiry: "3012".into() })),
+        Some(CardStep::Read(CardRead {
+            pan,
+            sequence: Some(1),
+            expiry: "3012".into(),
+            track2: None,
+            language: None,
+            aid: "A000000333010101".into(),
+            label: "PBOC DEBIT".into(),
+        })),
         Some(CardStep::Choose(vec!["a".into()])),
         Some(CardStep::Choose(Vec::new())),
         Some(CardStep::NeedPin(PinCheck::Issuer)),
         Some(CardStep::NeedPin(PinCheck::Card)),
-        Some(CardStep::GoOnline { icc: vec![0x9F, 0x27, 1, 0x80] }),
-        Some(CardStep::GoOnline { icc: vec![0x9F] }),
+        Some(CardStep::GoOnline { icc: vec![0x9F, 0x27, 1, 0x80], sign: false }),
+        Some(CardStep::GoOnline { icc: vec![0x9F], sign: false }),
         done(CardDecision::Approved),
         done(CardDecision::Declined),
-        done(CardDecision::Failed("mute".into())),
+        done(CardDecision::Failed(CardFailure::Unreadable)),
         None,
     ]
 }

@@ -104,7 +104,15 @@ impl World {
             | ChipCard::PulledAtYes => AfterYes::Yes,
         };
         let pan = Pan::parse(PAN).expect("a card number");
-        let read = CardRead { pan, sequence: Some(1), expiry: "3012".into() };
+        let read = CardRead {
+            pan,
+            sequence: Some(1),
+            expiry: "3012".into(),
+            track2: None,
+            language: None,
+            aid: "A000000333010101".into(),
+            label: "PBOC DEBIT".into(),
+        };
         let asks = [CardStep::NeedPin(PinCheck::Issuer)];
         let kernel = ScriptedCard::new(read, asks, after_yes, &ARQC);
         let scripts = if card == ChipCard::RunsScripts { &SCRIPTS[..] } else { &[] };
