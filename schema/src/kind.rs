@@ -1,5 +1,6 @@
 //! Kind sheet: one row per transaction kind. Flow, tests and documentation come from it; the acquirer's
 //! profile fills in message values.
+use crate::card::Depth;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,8 @@ pub struct KindRow {
     pub originals: &'static [Kind],
     pub marks_original: Mark,
     pub card: CardRule,
+    /// How far a chip card's run goes; none where no card is presented.
+    pub chip: Option<Depth>,
     /// A payment code may be presented in place of a card.
     pub code: bool,
     /// The customer's PIN is asked for, unless the profile has no place for one.
@@ -168,6 +171,7 @@ const fn row(kind: Kind) -> KindRow {
         originals: &[],
         marks_original: Mark::None,
         card: CardRule::None,
+        chip: None,
         code: false,
         pin: false,
         voice: false,
@@ -213,6 +217,7 @@ impl Kind {
             Kind::Sale => KindRow {
                 amount: AmountRule::Needed,
                 card: CardRule::Needed,
+                chip: Some(Depth::Full),
                 code: true,
                 pin: true,
                 recovery: Recovery::Reverse,
@@ -237,16 +242,24 @@ impl Kind {
                 originals: &[Kind::Sale, Kind::Completion, Kind::CompletionAdvice, Kind::VoiceSale],
                 marks_original: Mark::Refunded,
                 card: CardRule::AsOriginal,
+                chip: Some(Depth::Read),
                 right: Right::Supervisor,
                 recovery: Recovery::ManualResolution,
                 side: Side::Credit,
                 second: "refunds a further part; refused above what is left of the original",
                 ..financial(self)
             },
-            Kind::Balance => KindRow { card: CardRule::Needed, pin: true, authorisation: true, ..row(self) },
+            Kind::Balance => KindRow {
+                card: CardRule::Needed,
+                chip: Some(Depth::Full),
+                pin: true,
+                authorisation: true,
+                ..row(self)
+            },
             Kind::PreAuth => KindRow {
                 amount: AmountRule::Needed,
                 card: CardRule::Needed,
+                chip: Some(Depth::Full),
                 pin: true,
                 recovery: Recovery::Reverse,
                 second: "sets a further amount aside",
@@ -258,6 +271,7 @@ impl Kind {
                 originals: &[Kind::PreAuth],
                 marks_original: Mark::Voided,
                 card: CardRule::Needed,
+                chip: Some(Depth::Read),
                 pin: true,
                 right: Right::Supervisor,
                 recovery: Recovery::Reverse,
@@ -289,6 +303,7 @@ impl Kind {
             Kind::VoiceSale => KindRow {
                 amount: AmountRule::Needed,
                 card: CardRule::Needed,
+                chip: Some(Depth::Read),
                 voice: true,
                 recovery: Recovery::Repeat,
                 side: Side::Debit,
@@ -352,6 +367,7 @@ const fn completion(kind: Kind) -> KindRow {
         originals: &[Kind::PreAuth],
         marks_original: Mark::Completed,
         card: CardRule::Needed,
+        chip: Some(Depth::Read),
         side: Side::Debit,
         second: "refused: original-completed",
         ..financial(kind)

@@ -339,6 +339,9 @@ pub struct Outcome {
     /// The customer's PIN was sent.
     #[serde(default)]
     pub pin: bool,
+    /// Chip of the card that paid, of a refused payment too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chip: Option<Box<Chip>>,
     /// Original of a void, refund, completion ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<OriginalShown>,
@@ -417,6 +420,7 @@ impl Outcome {
             acquirer: None,
             host_texts: Vec::new(),
             pin: false,
+            chip: None,
             original: None,
             voided: false,
             completed: false,
@@ -457,6 +461,49 @@ impl Outcome {
         let (_, txn) = reference.strip_prefix(['R', 'r'])?.rsplit_once('-')?;
         txn.parse().ok().filter(|_| !txn.starts_with('+'))
     }
+}
+
+/// Chip of a card, as slips and disputes need it: what it is, and the last cryptogram that it gave. Binary data
+/// are hex digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Chip {
+    /// Name of the application (tag 84).
+    pub aid: String,
+    /// Label of the application (tag 50, or 9F12), as the customer reads it.
+    pub label: String,
+    /// Card sequence number (tag 5F34).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u8>,
+    /// Application cryptogram (tag 9F26); none where the card gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cryptogram: Option<String>,
+    /// Kind of the cryptogram (tag 9F27).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cryptogram_kind: Option<Cryptogram>,
+    /// Application transaction counter (tag 9F36).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atc: Option<u16>,
+    /// Terminal verification results (tag 95).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tvr: Option<String>,
+    /// Transaction status information (tag 9B).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tsi: Option<String>,
+    /// The slip is to be signed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sign: bool,
+}
+
+/// Kind of an application cryptogram (EMV 4.3 Book 3 §6.5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cryptogram {
+    /// AAC: the card declines.
+    Aac,
+    /// TC: the card approves.
+    Tc,
+    /// ARQC: the issuer is to be asked.
+    Arqc,
 }
 
 /// Original of a void, refund, completion ..., as shown. One that is not in this journal has neither number

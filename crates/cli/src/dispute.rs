@@ -130,6 +130,13 @@ fn request(ui: &Ui, record: &RequestRecord) -> String {
             };
             text + &answered(ui, answer) + &frames(ui, trace)
         }
+        RequestRecord::CardHears { .. } => say("cli-explain-card-hears", &[]),
+        RequestRecord::CardEnded { stan, approved: true, .. } => {
+            say("cli-explain-card-approved", &[("stan", stan)])
+        }
+        RequestRecord::CardEnded { stan, approved: false, .. } => {
+            say("cli-explain-card-declined", &[("stan", stan)])
+        }
     }
 }
 

@@ -120,6 +120,9 @@ impl Serving {
     }
     /// Who is asked: the bank, or the wallet whose code was shown.
     fn asked_host(&self) -> &'static str {
+        if self.chip.as_ref().is_some_and(card::Chip::is_gone) {
+            return "card-out-early";
+        }
         let wallet = self.presented.as_ref().is_some_and(|p| p.wallet.is_some());
         if wallet { "sending-wallet" } else { "sending" }
     }
@@ -182,7 +185,9 @@ impl Serving {
                 digits: *digits,
                 wrong: self.pin_tries > 0,
             },
-            Stage::Card { until } | Stage::CardDecides { until, .. } => Screen::wait("card", amount, *until),
+            Stage::Card { until } | Stage::CardDecides { until, .. } | Stage::CardHears { until, .. } => {
+                Screen::wait("card", amount, *until)
+            }
             Stage::Settling { what, until } => Screen::wait(*what, amount, *until),
             Stage::Sent { until } => Screen::wait(self.asked_host(), amount, *until),
             Stage::Busy { until, what } => Screen::wait(*what, amount, *until),
@@ -263,7 +268,7 @@ impl Counter {
             ),
             OnCancel::Decides => {
                 cx.answer(call, Ok(()));
-                self.at(cx, |cx, s, _| provisional::decided(cx, s, false));
+                self.at(cx, |cx, s, _| provisional::decided(cx, s, Err(stage::NOT_TAKEN)));
             }
             OnCancel::Ends(_) => {
                 cx.answer(call, Ok(()));
@@ -356,7 +361,8 @@ impl Counter {
                 OnTimeout::Goes(next) => next,
                 OnTimeout::NotReady => prepare::timed_out(cx, s),
                 OnTimeout::NotDrained => drain::timed_out(cx, s),
-                OnTimeout::Declines => provisional::decided(cx, s, false),
+                OnTimeout::Declines(code) => provisional::decided(cx, s, Err(code)),
+                OnTimeout::Heard => card::heard(cx, s, None),
             },
             Some(_) | None => Next::Stay,
         });

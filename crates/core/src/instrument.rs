@@ -4,6 +4,7 @@ use payterm_schema::{
     CardToken, Instrument, Kind, Money, PaymentCode, Request,
     config::RouteConfig,
     host::{CardSecrets, EntryMode, Wallet},
+    outcome::Chip,
 };
 
 /// An instrument that passed the checks.
@@ -21,6 +22,8 @@ pub struct Presented {
     pub on_card: Option<String>,
     /// The card without its number.
     pub card: Option<CardToken>,
+    /// What a chip card is, and its last cryptogram so far.
+    pub icc: Option<Box<Chip>>,
     pub secrets: CardSecrets,
 }
 
@@ -56,6 +59,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 chip,
                 on_card,
                 card: None,
+                icc: None,
                 secrets,
             })
         }
@@ -73,6 +77,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 chip: false,
                 on_card: None,
                 card: None,
+                icc: None,
                 secrets: CardSecrets { code: Some(code), ..CardSecrets::default() },
             })
         }
@@ -90,6 +95,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 chip: false,
                 on_card: None,
                 card: None,
+                icc: None,
                 secrets: CardSecrets { pan: Some(pan), ..CardSecrets::default() },
             })
         }

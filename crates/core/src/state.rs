@@ -106,6 +106,9 @@ pub struct Running {
     /// The host said yes, and card or cashier has not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisional: Option<(ProvisionalOf, Box<HostAnswer>)>,
+    /// The host's decision, of which its chip card is still to hear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Arc<Outcome>>,
     /// Frames sent for this request.
     pub frames: u32,
 }

@@ -317,6 +317,8 @@ pub(crate) fn told(record: &Record) -> Option<&Arc<Outcome>> {
             | RequestRecord::Disregarded { .. }
             | RequestRecord::Pending { .. }
             | RequestRecord::Provisional { .. }
+            | RequestRecord::CardHears { .. }
+            | RequestRecord::CardEnded { .. }
             | RequestRecord::Voided { .. }
             | RequestRecord::Completed { .. }
             | RequestRecord::Adjusted { .. }
@@ -382,7 +384,9 @@ fn original(db: &Connection, seq: u64, record: &RequestRecord) -> Result<(), Sto
         | RequestRecord::Answered { .. }
         | RequestRecord::Disregarded { .. }
         | RequestRecord::Pending { .. }
-        | RequestRecord::Provisional { .. } => Ok(()),
+        | RequestRecord::Provisional { .. }
+        | RequestRecord::CardHears { .. }
+        | RequestRecord::CardEnded { .. } => Ok(()),
     }
 }
 

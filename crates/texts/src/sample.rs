@@ -5,7 +5,7 @@ use payterm_schema::{
     Authority, Batch, Class, Currency, Kind, Outcome, RequestKey, Stan, Status, Time,
     config::Language,
     host::{EntryMode, Wallet},
-    outcome::{OriginalShown, Place, Reason, Sums},
+    outcome::{Chip, Cryptogram, OriginalShown, Place, Reason, Sums},
     paper::PaperKind,
     zone::Zone,
 };
@@ -71,6 +71,17 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
         acquirer: text("48023100"),
         host_texts: vec!["\u{53d1}\u{5361}\u{884c}\u{4fe1}\u{606f}".into(); 4],
         pin: true,
+        chip: Some(Box::new(Chip {
+            aid: "A000000333010101".into(),
+            label: "PBOC DEBIT".into(),
+            sequence: Some(1),
+            cryptogram: text("4862275A618BB738"),
+            cryptogram_kind: Some(Cryptogram::Tc),
+            atc: Some(28),
+            tvr: text("0000008000"),
+            tsi: text("E800"),
+            sign: true,
+        })),
         original: Some(OriginalShown {
             of: None,
             txn: Some(1),

@@ -9,7 +9,7 @@ use payterm_schema::{
     host::EntryMode,
     kind::Mark,
     money::decimal,
-    outcome::Forwarding,
+    outcome::{Chip, Cryptogram, Forwarding},
     paper::{PaperContent, PaperJob, PaperKind},
     zone::Zone,
 };
@@ -240,6 +240,7 @@ struct Facts {
     note: Option<String>,
     host_texts: Vec<String>,
     original: Option<OriginalFacts>,
+    chip: Option<ChipFacts>,
     result_by: String,
     help: Option<String>,
     request: String,
@@ -251,7 +252,7 @@ struct Facts {
 }
 
 /// The variables of a template; docs/templates.md says what each of them is.
-pub const VARIABLES: [&str; 50] = [
+pub const VARIABLES: [&str; 51] = [
     "test",
     "duplicate",
     "private_line",
@@ -295,6 +296,7 @@ pub const VARIABLES: [&str; 50] = [
     "note",
     "host_texts",
     "original",
+    "chip",
     "result_by",
     "help",
     "request",
@@ -312,6 +314,38 @@ struct OriginalFacts {
     date: Option<String>,
 }
 
+/// What a chip says of its payment, as it is printed; of a refused one too.
+#[derive(Serialize)]
+struct ChipFacts {
+    aid: String,
+    label: String,
+    sequence: Option<String>,
+    cryptogram: Option<String>,
+    /// TC, ARQC or AAC.
+    cryptogram_kind: Option<&'static str>,
+    atc: Option<String>,
+    tvr: Option<String>,
+    tsi: Option<String>,
+}
+impl ChipFacts {
+    fn of(chip: &Chip) -> Self {
+        Self {
+            aid: chip.aid.clone(),
+            label: chip.label.clone(),
+            sequence: chip.sequence.map(|n| format!("{n:03}")),
+            cryptogram: chip.cryptogram.clone(),
+            cryptogram_kind: chip.cryptogram_kind.map(|kind| match kind {
+                Cryptogram::Aac => "AAC",
+                Cryptogram::Tc => "TC",
+                Cryptogram::Arqc => "ARQC",
+            }),
+            atc: chip.atc.map(|n| format!("{n:04X}")),
+            tvr: chip.tvr.clone(),
+            tsi: chip.tsi.clone(),
+        }
+    }
+}
+
 fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, template: &str) -> Facts {
     let mut o = outcome.clone();
     texts.fill(&mut o);
@@ -322,7 +356,8 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     let back = matches!(o.kind.row().marks_original, Mark::Voided | Mark::Refunded);
     let tip = o.kind == Kind::TipAdjust;
     let withdrawn = o.forwarding == Some(Forwarding::Withdrawn);
-    let signature = !code && o.no_cvm.is_none() && !tip;
+    let asks = o.chip.as_ref().is_none_or(|c| c.sign);
+    let signature = !code && o.no_cvm.is_none() && !tip && asks;
     let said = wording(texts, &o, template);
     let copy = match (template, kind) {
         ("payment", PaperKind::MerchantCopy) => Some("slip-merchant-copy"),
@@ -384,6 +419,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
             auth_code: orig.auth_code.clone(),
             date: orig.date.clone(),
         }),
+        chip: o.chip.as_deref().map(ChipFacts::of),
         result_by: result_by(texts, &o, ctx),
         help: said.help,
         request: o.key.to_string(),

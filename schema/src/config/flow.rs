@@ -16,8 +16,11 @@ pub struct FlowConfig {
     /// Greatest wait for a sign-in or for earlier obligations of the account, before the frame may leave.
     /// Default 90,000.
     pub prepare_timeout_ms: u32,
-    /// Greatest wait for each step of a chip card, and for its word after the host's yes. Default 30,000.
+    /// Greatest wait for each step of a chip card. Default 30,000.
     pub card_timeout_ms: u32,
+    /// Greatest wait for a chip card's end after the host's word; one that approved is taken back then. Default
+    /// 10,000.
+    pub completing_ms: u32,
     /// Time for which the result stays on the screen. Default 10,000: then card number and amount leave the
     /// customer's screen.
     pub result_ms: u32,
@@ -79,6 +82,7 @@ impl Default for FlowConfig {
             pin_timeout_ms: 60_000,
             prepare_timeout_ms: 90_000,
             card_timeout_ms: 30_000,
+            completing_ms: 10_000,
             result_ms: 10_000,
             present_tries: 3,
             pin_tries: 3,
@@ -105,6 +109,7 @@ impl FlowConfig {
             ("pin_timeout_ms", self.pin_timeout_ms),
             ("prepare_timeout_ms", self.prepare_timeout_ms),
             ("card_timeout_ms", self.card_timeout_ms),
+            ("completing_ms", self.completing_ms),
             ("answer_within_ms", self.answer_within_ms),
             ("busy_wait_ms", self.busy_wait_ms),
         ]);

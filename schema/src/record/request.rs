@@ -3,6 +3,7 @@ use super::{Asking, Due, OutcomePaper};
 use crate::{
     account::{AccountId, Stan},
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
+    icc::Icc,
     outcome::Outcome,
     request::{Request, RequestKey},
     time::Time,
@@ -101,6 +102,12 @@ pub enum RequestRecord {
         answer: Box<HostAnswer>,
         trace: FrameTrace,
     },
+    /// The host's decision stands, and the chip card is still to hear of it: whatever the card makes of it, and
+    /// at a restart, this is the outcome.
+    CardHears { txn: u64, outcome: Arc<Outcome> },
+    /// The chip card has ended with a decision: `approved` by a TC, or not. `icc`: EMV data elements of its
+    /// end, for the reversal of the frame `stan` and for the settlement.
+    CardEnded { txn: u64, stan: Stan, approved: bool, icc: Icc },
     /// The request has this outcome: final, or `Unknown`. `papers`: its papers, which are queued with it.
     Outcome {
         outcome: Arc<Outcome>,

@@ -1,24 +1,33 @@
 //! A chip card at work: its run from insertion to its last word. The kernel asks step by step; it decides
 //! nothing before the account is ready, and goes online in the place where a swiped card is sent.
-use super::{Devices, Next, Pin, Serving, Stage, pin, present, provisional};
-use crate::{Ask, Effect, context::Context, instrument::Presented};
+use super::{
+    Devices, Next, Pin, Serving, Stage, pin, present, provisional,
+    stage::{AfterCard, GONE},
+};
+use crate::{
+    Ask, Effect,
+    context::Context,
+    instrument::{self, Presented},
+};
 use payterm_schema::{
-    AccountId, CardToken, HostAnswer, ObligationRecord, Status,
+    AccountId, CardToken, HostAnswer, Money, ObligationRecord, Outcome, RequestRecord, Status,
+    account::Stan,
     card::{
-        CardDecision, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface, PinCheck, PinWord,
+        CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
+        PinCheck, PinWord,
     },
     host::{CardSecrets, EntryMode, OriginalRef, Plan},
     icc::{Icc, Tag},
-    kind::{OriginalBy, Recovery},
-    outcome::Class,
+    outcome::{self, Class, Cryptogram},
     record::{Duty, Obligation, ObligationState},
 };
+use std::sync::Arc;
 
 /// A run, as far as the request must know of it.
 #[derive(Debug)]
 pub(super) struct Chip {
     tag: u64,
-    sequence: Option<u8>,
+    depth: Depth,
     /// It was told that the account is ready.
     proceeds: bool,
     /// It waits for the PIN.
@@ -33,11 +42,11 @@ impl Chip {
     pub fn is(&self, tag: u64) -> bool {
         self.tag == tag
     }
-    pub fn sequence(&self) -> Option<u8> {
-        self.sequence
-    }
     pub fn online(&self) -> Option<&Icc> {
         self.online.as_ref()
+    }
+    pub fn is_gone(&self) -> bool {
+        self.gone
     }
     /// The reader lets go of the card.
     pub fn end(&self, cx: &mut Context) {
@@ -45,29 +54,24 @@ impl Chip {
     }
 }
 
-/// The terminal can run a chip card for this request: a kernel is there, and a frame of it could be taken
-/// back.
-pub(super) fn runs(cx: &Context, s: &Serving) -> bool {
-    let row = s.kind().row();
-    cx.settings.chip
-        && s.request.amount.is_some()
-        && row.original == OriginalBy::None
-        && row.recovery == Recovery::Reverse
+/// How far the terminal can run a chip card for this request; none: no kernel is there, or its kind has no
+/// card.
+pub(super) fn depth(cx: &Context, s: &Serving) -> Option<Depth> {
+    s.kind().row().chip.filter(|_| cx.settings.chip)
 }
 
 pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> Next {
-    let Some(amount) = s.request.amount else { unreachable!("a card runs for no amount") };
-    let tag = cx.tag();
-    s.chip = Some(Chip { tag, sequence: None, proceeds: false, asks_pin: false, online: None, gone: false });
-    let run = CardRun {
-        txn: s.txn,
-        kind: s.kind(),
-        amount,
-        interface,
-        depth: Depth::Full,
-        at: cx.now,
-        offset_minutes: 480,
+    let candidates = instrument::candidates(&cx.settings, &s.request);
+    let (Some(depth), Some(account)) = (depth(cx, s), candidates.first()) else {
+        unreachable!("a card runs for a kind, or a currency, that has none")
     };
+    let nothing = || Money::new(0, account.config.currency).ok();
+    let Some(amount) = s.amount().or_else(nothing) else { unreachable!("nothing is too much") };
+    let offset_minutes = account.host_offset_minutes;
+    let tag = cx.tag();
+    s.chip = Some(Chip { tag, depth, proceeds: false, asks_pin: false, online: None, gone: false });
+    let (txn, kind) = (s.txn, s.kind());
+    let run = CardRun { txn, kind, amount, interface, depth, at: cx.now, offset_minutes };
     cx.ask(Ask::RunCard { tag, run });
     works(cx, s)
 }
@@ -135,22 +139,55 @@ pub(super) fn step(
     token: Option<CardToken>,
 ) -> Next {
     match (&s.stage, step) {
-        (Stage::CardDecides { answer, .. }, Some(CardStep::Done { decision, icc })) => {
-            script_results(cx, s, answer, &icc);
-            provisional::decided(cx, s, decision == CardDecision::Approved)
+        (Stage::CardDecides { stan, answer, .. }, Some(CardStep::Done { decision, icc })) => {
+            let (stan, answer) = (*stan, answer.clone());
+            let approved = decision == CardDecision::Approved;
+            card_ended(cx, s, stan, approved, &icc, Some(&answer));
+            let no = if decision == CardDecision::Failed(CardFailure::Lied) {
+                CardFailure::Lied.code()
+            } else {
+                "card-refused-approval"
+            };
+            provisional::decided(cx, s, if approved { Ok(()) } else { Err(no) })
         }
         // Out of order, or gone: it has not said yes.
-        (Stage::CardDecides { .. }, _) => provisional::decided(cx, s, false),
+        (Stage::CardDecides { .. }, _) => provisional::decided(cx, s, Err(GONE)),
+        (Stage::CardHears { .. }, Some(CardStep::Done { icc, .. })) => heard(cx, s, Some(&icc)),
+        (Stage::CardHears { .. }, _) => heard(cx, s, None),
         (Stage::Card { .. }, Some(step)) => at_work(cx, s, devices, step, token),
         // The host is asked: its answer is waited for, whatever the card does.
-        (Stage::Sent { .. }, _) => {
+        (Stage::Sent { until }, _) => {
+            let until = *until;
             if let Some(chip) = &mut s.chip {
                 chip.gone = true;
             }
+            s.enter(cx, Stage::Sent { until });
             Next::Stay
         }
-        (_, None) => Next::End(Status::Cancelled, "card-removed", Class::B),
-        (_, Some(_)) => Next::fail("card-unreadable", Class::B),
+        (_, None) => failed(cx, s, CardFailure::Removed),
+        (_, Some(_)) => failed(cx, s, CardFailure::OutOfOrder),
+    }
+}
+
+/// The run has decided nothing. Before the card's number was read it may be inserted again.
+fn failed(cx: &mut Context, s: &mut Serving, why: CardFailure) -> Next {
+    let again = matches!(why, CardFailure::Removed | CardFailure::Unreadable);
+    if again
+        && matches!(s.stage, Stage::Card { .. })
+        && s.presented.is_none()
+        && let Some(chip) = s.chip.take()
+    {
+        chip.end(cx);
+        return present::not_taken(cx, s, "card-unreadable", false);
+    }
+    match why {
+        CardFailure::Removed | CardFailure::Cancelled => Next::End(Status::Cancelled, why.code(), Class::B),
+        CardFailure::Unreadable | CardFailure::OutOfOrder => Next::fail(why.code(), Class::B),
+        CardFailure::Reader => Next::fail(why.code(), Class::D),
+        CardFailure::Blocked | CardFailure::NoApplication | CardFailure::OnlyElectronicCash => {
+            Next::fail(why.code(), Class::C)
+        }
+        CardFailure::Lied => Next::End(Status::Declined, why.code(), Class::C),
     }
 }
 
@@ -174,25 +211,34 @@ fn at_work(
             }
             if issuer { ask_pin(cx, s) } else { tell(cx, s, CardWord::Pin(PinWord::Failed)) }
         }
-        // Out of order.
-        CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) => {
-            Next::fail("card-unreadable", Class::B)
-        }
-        CardStep::GoOnline { .. } if !proceeds => Next::fail("card-unreadable", Class::B),
-        CardStep::GoOnline { icc, .. } => match Icc::parse(&icc) {
+        CardStep::GoOnline { icc, sign } if proceeds => match Icc::parse(&icc) {
             Ok(icc) => {
+                note(s, &icc);
+                if let Some(shown) = s.presented.as_mut().and_then(|p| p.icc.as_mut()) {
+                    shown.sign = sign;
+                }
                 if let Some(chip) = &mut s.chip {
                     chip.online = Some(icc);
                 }
                 Next::Prepare
             }
-            Err(_) => Next::fail("card-unreadable", Class::B),
+            Err(_) => failed(cx, s, CardFailure::Unreadable),
         },
-        // What the card approves by itself is accepted by no policy yet.
-        CardStep::Done { decision: CardDecision::Approved | CardDecision::Declined, .. } => {
-            Next::End(Status::Declined, "card-declined", Class::C)
+        CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::GoOnline { .. } => {
+            failed(cx, s, CardFailure::OutOfOrder)
         }
-        CardStep::Done { decision: CardDecision::Failed(_), .. } => Next::fail("card-unreadable", Class::B),
+        CardStep::Done { decision, icc } => {
+            if let Ok(icc) = Icc::parse(&icc) {
+                note(s, &icc);
+            }
+            match decision {
+                // What the card approves by itself is accepted by no policy yet.
+                CardDecision::Approved | CardDecision::Declined => {
+                    Next::End(Status::Declined, "card-declined", Class::C)
+                }
+                CardDecision::Failed(why) => failed(cx, s, why),
+            }
+        }
     }
 }
 
@@ -204,6 +250,15 @@ fn taken(
     read: CardRead,
     token: Option<CardToken>,
 ) -> Next {
+    let full = s.chip.as_ref().is_some_and(|c| c.depth == Depth::Full);
+    // Of a card that is read only nobody has asked how its holder is verified.
+    let chip = outcome::Chip {
+        aid: read.aid,
+        label: read.label,
+        sequence: read.sequence,
+        sign: !full,
+        ..outcome::Chip::default()
+    };
     let presented = Presented {
         mode: EntryMode::Chip,
         wallet: None,
@@ -212,32 +267,134 @@ fn taken(
         chip: true,
         on_card: Some(read.expiry),
         card: token,
-        secrets: CardSecrets { pan: Some(read.pan), ..CardSecrets::default() },
+        icc: Some(Box::new(chip)),
+        secrets: CardSecrets { pan: Some(read.pan), tracks: read.track2, ..CardSecrets::default() },
     };
-    if let Some(chip) = &mut s.chip {
-        chip.sequence = read.sequence;
-    }
     let next = present::take(cx, s, devices, presented);
     let kind = s.kind();
     let sends = |id: &AccountId| cx.account(id).is_some_and(|a| a.rules.icc.contains(&kind));
-    if next == Next::Prepare && !s.account.as_ref().is_some_and(sends) {
+    if next == Next::Prepare && full && !s.account.as_ref().is_some_and(sends) {
         return Next::fail("chip-not-supported", Class::C);
     }
-    // Another card may be presented: this one's run is over.
-    if matches!(next, Next::Present(_))
-        && let Some(chip) = s.chip.take()
-    {
+    // Its number was all that was wanted; or another card may be presented: this one's run is over.
+    let over = matches!(next, Next::Present(_)) || (next == Next::Prepare && !full);
+    if over && let Some(chip) = s.chip.take() {
         chip.end(cx);
     }
     next
 }
 
+/// The card's last cryptogram so far, as slips show it.
+fn note(s: &mut Serving, icc: &Icc) {
+    let Some(chip) = s.presented.as_mut().and_then(|p| p.icc.as_mut()) else { return };
+    let value = |tag| Tag::new(tag).and_then(|tag| icc.values(tag).next());
+    let text = |tag| value(tag).map(hex);
+    chip.cryptogram = text(0x9F26);
+    chip.cryptogram_kind = value(0x9F27).and_then(|v| v.first()).map(|kind| match kind & 0xC0 {
+        0x80 => Cryptogram::Arqc,
+        0x40 => Cryptogram::Tc,
+        _ => Cryptogram::Aac,
+    });
+    chip.atc = value(0x9F36).and_then(|v| v.try_into().ok()).map(u16::from_be_bytes);
+    (chip.tvr, chip.tsi) = (text(0x95), text(0x9B));
+}
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02X}")).collect()
+}
+
+/// The run has ended with a decision: on record, for its reversal, its settlement and its slip; with what it
+/// made of the issuer's scripts.
+fn card_ended(
+    cx: &mut Context,
+    s: &mut Serving,
+    stan: Stan,
+    approved: bool,
+    icc: &[u8],
+    answer: Option<&HostAnswer>,
+) {
+    let Ok(icc) = Icc::parse(icc) else { return };
+    note(s, &icc);
+    cx.record(Some(s.txn), RequestRecord::CardEnded { txn: s.txn, stan, approved, icc: icc.clone() });
+    if let Some(answer) = answer {
+        script_results(cx, s, answer, icc);
+    }
+}
+
+/// The host's word stands, and the card's changes nothing: it is told, and may end before the outcome is told.
+/// Where no card hears it the outcome is told at once.
+pub(super) fn hears(
+    cx: &mut Context,
+    s: &mut Serving,
+    outcome: Outcome,
+    answer: Option<HostAnswer>,
+    word: fn(&HostAnswer) -> HostWord,
+) -> Next {
+    match answer {
+        Some(answer) if tell_host(cx, s, word(&answer)) => last_heard(cx, s, outcome, Some(answer)),
+        Some(_) | None => {
+            cx.finish(outcome);
+            Next::Stay
+        }
+    }
+}
+/// The same, where nothing was sent.
+pub(super) fn hears_nothing(cx: &mut Context, s: &mut Serving, outcome: Outcome) -> Next {
+    if tell_host(cx, s, HostWord::NotSent) {
+        return last_heard(cx, s, outcome, None);
+    }
+    cx.finish(outcome);
+    Next::Stay
+}
+fn last_heard(cx: &mut Context, s: &mut Serving, outcome: Outcome, answer: Option<HostAnswer>) -> Next {
+    let outcome = Arc::new(outcome);
+    cx.record(Some(s.txn), RequestRecord::CardHears { txn: s.txn, outcome: Arc::clone(&outcome) });
+    hear(cx, s, AfterCard::Ends(outcome), answer)
+}
+/// The card is told, and then run once more where it is. None: no card hears it.
+pub(super) fn runs_again(cx: &mut Context, s: &mut Serving, answer: &HostAnswer) -> Option<Next> {
+    tell_host(cx, s, declined(answer)).then(|| hear(cx, s, AfterCard::RunsAgain, Some(answer.clone())))
+}
+fn hear(cx: &mut Context, s: &mut Serving, then: AfterCard, answer: Option<HostAnswer>) -> Next {
+    let until = cx.after(cx.settings.flow.completing_ms);
+    s.enter(cx, Stage::CardHears { until, then, answer: answer.map(Box::new) });
+    Next::Stay
+}
+
+/// The card has ended (`icc`: with these EMV data), is gone, or takes too long.
+pub(super) fn heard(cx: &mut Context, s: &mut Serving, icc: Option<&[u8]>) -> Next {
+    let Stage::CardHears { then, answer, .. } = s.stage.clone() else {
+        unreachable!("{:?}: no card hears anything", s.stage)
+    };
+    if let (Some(icc), Some(stan)) = (icc, cx.running().view.stan) {
+        card_ended(cx, s, stan, false, icc, answer.as_deref());
+    }
+    match then {
+        AfterCard::Ends(outcome) => {
+            let mut outcome = Arc::unwrap_or_clone(outcome);
+            outcome.ended = Some(cx.now);
+            outcome.chip = s.presented.as_ref().and_then(|p| p.icc.clone());
+            cx.finish(outcome);
+            Next::Stay
+        }
+        AfterCard::RunsAgain => {
+            (s.presented, s.pin) = (None, Pin::NotAsked);
+            match s.chip.take() {
+                Some(_) if icc.is_some() => Next::RunCard(Interface::Contact),
+                Some(chip) => {
+                    chip.end(cx);
+                    Next::Present(None)
+                }
+                None => Next::Present(None),
+            }
+        }
+    }
+}
+
 /// The issuer sent scripts with its answer: the acquirer is told what the card made of them (0620), whatever
 /// became of the payment.
-fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: &[u8]) {
+fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: Icc) {
     let account = s.account();
     let wanted = cx.account(account).is_some_and(|a| a.rules.script_results);
-    let Ok(icc) = Icc::parse(icc) else { return };
     if !wanted || icc.values(Tag::SCRIPT_RESULTS).next().is_none() {
         return;
     }
@@ -252,7 +409,7 @@ fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: &[u8]
     let plan = Plan {
         amount: s.amount(),
         mode: view.entry,
-        card_sequence: s.chip.as_ref().and_then(|c| c.sequence),
+        card_sequence: s.presented.as_ref().and_then(|p| p.icc.as_ref()?.sequence),
         original: Some(original),
         icc: Some(icc),
         ..cx.control_plan(account, s.kind())

@@ -1,5 +1,5 @@
 //! The cashier confirms the request, and the supervisor allows it, where that is asked for.
-use super::{Next, ServedOriginal, Serving, Stage, provisional};
+use super::{Next, ServedOriginal, Serving, Stage, provisional, stage::NOT_TAKEN};
 use crate::{
     context::Context,
     signal::{Asked, Signal},
@@ -33,7 +33,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
 /// The cashier's word, on the request or on the part of it that the host approved.
 pub(super) fn confirmed(cx: &mut Context, s: &mut Serving, yes: bool) -> Next {
     if matches!(s.stage, Stage::Part { .. }) {
-        return provisional::decided(cx, s, yes);
+        return provisional::decided(cx, s, if yes { Ok(()) } else { Err(NOT_TAKEN) });
     }
     if yes { Next::Begin } else { Next::End(Status::Cancelled, "not-confirmed", Class::B) }
 }

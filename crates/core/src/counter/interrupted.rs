@@ -18,6 +18,11 @@ pub(crate) fn end(cx: &mut Context) {
     if cx.state.recovering.as_ref().is_some_and(|r| txn <= r.restored.last_txn) {
         return cx.cut_off();
     }
+    if let Some(decided) = running.decided {
+        let mut outcome = (*decided).clone();
+        outcome.ended = Some(cx.now);
+        return cx.finish(outcome);
+    }
     let (status, code, class) = match running.in_flight {
         Some((account, stan)) => {
             let (why, trace) = ("restart".into(), FrameTrace::default());

@@ -26,7 +26,7 @@ fn invited(cx: &Context, s: &Serving, modes: &[EntryMode]) -> Vec<EntryMode> {
     let wallets =
         || instrument::candidates(&cx.settings, &s.request).iter().any(|a| !a.rules.wallets.is_empty());
     let pays = |m: &EntryMode| match m {
-        EntryMode::Chip => card::runs(cx, s),
+        EntryMode::Chip => card::depth(cx, s).is_some(),
         // Not in this version.
         EntryMode::Contactless => false,
         EntryMode::Code => wallets(),
@@ -78,7 +78,7 @@ pub(super) fn instrument(
     instrument: Instrument,
     token: Option<CardToken>,
 ) -> Next {
-    if matches!(instrument, Instrument::Inserted) && card::runs(cx, s) {
+    if matches!(instrument, Instrument::Inserted) && card::depth(cx, s).is_some() {
         return Next::RunCard(Interface::Contact);
     }
     // What the terminal cannot read is no fault of the customer's and costs no try.
@@ -131,7 +131,7 @@ pub(super) fn take(cx: &mut Context, s: &mut Serving, devices: &Devices, present
 fn refusal(cx: &Context, s: &Serving, devices: &Devices, presented: &Presented) -> Option<Problem> {
     let chip = presented.mode == EntryMode::Swipe
         && presented.chip
-        && card::runs(cx, s)
+        && card::depth(cx, s).is_some()
         && cx.settings.flow.chip_first;
     if chip && devices.modes.contains(&EntryMode::Chip) {
         return Some("insert-chip");

@@ -1,6 +1,6 @@
 //! A yes of the host that is not yet ours. Its obligation stays armed until whoever has the last word has
 //! spoken; a restart before that reverses it.
-use super::{Next, Serving, Stage, card};
+use super::{Next, Serving, Stage, card, stage::GONE};
 use crate::{context::Context, view};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
@@ -82,35 +82,37 @@ pub(super) fn card(
     };
     cx.record(Some(txn), record);
     let told = card::tell_host(cx, s, card::approved(&answer));
-    let until = cx.after(cx.settings.flow.card_timeout_ms);
+    let until = cx.after(cx.settings.flow.completing_ms);
     s.enter(cx, Stage::CardDecides { until, stan, answer });
     // One that was pulled out while the host was asked says nothing any more.
-    if told { Next::Stay } else { decided(cx, s, false) }
+    if told { Next::Stay } else { decided(cx, s, Err(GONE)) }
 }
 
-/// The last word, the cashier's on the part or the card's.
-pub(super) fn decided(cx: &mut Context, s: &Serving, yes: bool) -> Next {
-    let (stan, answer, (code, class)) = if let Stage::Part { stan, answer, .. } = &s.stage {
-        (stan, answer, ("partial-not-taken", Class::B))
-    } else if let Stage::CardDecides { stan, answer, .. } = &s.stage {
-        (stan, answer, ("card-refused-approval", Class::C))
-    } else {
-        unreachable!("{:?}: nothing to decide", s.stage)
+/// The last word, the cashier's on the part or the card's; a no with its code.
+pub(super) fn decided(cx: &mut Context, s: &Serving, word: Result<(), &'static str>) -> Next {
+    let (stan, answer, class) = match &s.stage {
+        Stage::Part { stan, answer, .. } => (stan, answer, Class::B),
+        Stage::CardDecides { stan, answer, .. } => (stan, answer, Class::C),
+        stage => unreachable!("{stage:?}: nothing to decide"),
     };
-    let (txn, stan) = (s.txn, *stan);
+    let (txn, stan, yes) = (s.txn, *stan, word.is_ok());
     let mut outcome = (*cx.running().view).clone();
     view::with_answer(&mut outcome, answer);
+    outcome.chip = s.presented.as_ref().and_then(|p| p.icc.clone());
     // In a recovery a part that is not taken may stand all the same.
     if matches!(s.stage, Stage::Part { .. }) && (yes || cx.state.recovering.is_some()) {
         view::with_part(&mut outcome, answer);
     }
-    if yes {
-        cx.approve(&mut outcome, Authority::Host);
-        let (how, trace) = (Ending::RequestAnswered, FrameTrace::default());
-        cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
-    } else {
-        cx.take_back(txn, stan, ReversalReason::Other);
-        view::ended(&mut outcome, Status::Declined, code, class, cx.now);
+    match word {
+        Ok(()) => {
+            cx.approve(&mut outcome, Authority::Host);
+            let (how, trace) = (Ending::RequestAnswered, FrameTrace::default());
+            cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
+        }
+        Err(code) => {
+            cx.take_back(txn, stan, ReversalReason::Other);
+            view::ended(&mut outcome, Status::Declined, code, class, cx.now);
+        }
     }
     cx.requirement(s.account(), txn, answer.requirement);
     cx.finish(outcome);

@@ -1,5 +1,5 @@
 //! What the host's word on the request's message means.
-use super::{Next, Serving, card, control, offline, provisional, retry};
+use super::{Next, Serving, card, control, offline, provisional, retry, stage::NOT_TAKEN};
 use crate::{
     belief::OF_ANOTHER,
     context::Context,
@@ -38,8 +38,12 @@ pub(super) fn event(
                 cx.obligation_failed(account, txn, stan, FailedTry::not_sent(why));
                 cx.accept_advice();
                 Next::Stay
-            } else if card::tell_host(cx, s, HostWord::NotSent) {
-                Next::fail(cx.line_code(account), Class::E)
+            } else if s.chip.is_some() {
+                // What the card decides by itself is accepted by no policy yet: it is asked to decline.
+                let mut outcome = (*cx.running().view).clone();
+                let code = cx.line_code(account);
+                view::ended(&mut outcome, Status::Failed, code, Class::E, cx.now);
+                card::hears_nothing(cx, s, outcome)
             } else if offline::accept(cx, s) {
                 Next::Stay
             } else {
@@ -241,7 +245,7 @@ fn answered(
     {
         return Next::Stay;
     }
-    if !no && !judged.partial && s.chip.is_some() {
+    if !no && !judged.partial && s.chip.is_some() && recovery == Recovery::Reverse {
         return provisional::card(cx, s, account, stan, answer, trace);
     }
     decided(cx, s, account, stan, &judged, &rules, answer, trace)
@@ -359,7 +363,8 @@ fn decided(
         view::with_part(&mut outcome, &answer);
     }
     let code = answer.code.clone();
-    card::tell_host(cx, s, card::declined(&answer));
+    // A chip card hears it too.
+    let heard = s.chip.is_some().then(|| answer.clone());
     cx.record(
         Some(txn),
         RequestRecord::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace },
@@ -370,9 +375,8 @@ fn decided(
         return Next::Stay;
     }
     if partial {
-        view::ended(&mut outcome, Status::Declined, "partial-not-taken", Class::B, cx.now);
-        cx.finish(outcome);
-        return Next::Stay;
+        view::ended(&mut outcome, Status::Declined, NOT_TAKEN, Class::B, cx.now);
+        return card::hears(cx, s, outcome, heard, card::declined);
     }
     if class == Class::A || (recovery == Recovery::Repeat && rules.advice_ends.contains(&code)) {
         if kind == Kind::VoiceSale {
@@ -382,13 +386,14 @@ fn decided(
             outcome.forwarding = Some(Forwarding::Forwarded);
         }
         cx.approve(&mut outcome, advice_authority(kind));
-        cx.finish(outcome);
-        return Next::Stay;
+        return card::hears(cx, s, outcome, heard, card::approved);
     }
     let again = match judged.retry {
-        // Each try of a chip card is a run of its own.
-        _ if s.chip.is_some() => None,
-        RetryRule::Pin if outcome.pin => retry::another_pin(cx, s),
+        RetryRule::Pin if outcome.pin => match (retry::another_pin(cx, s), &heard) {
+            // Its cryptogram bears what became of the PIN: the card is run anew.
+            (Some(_), Some(answer)) => card::runs_again(cx, s, answer),
+            (next, _) => next,
+        },
         RetryRule::SignIn => retry::another_sign_in(cx, s, account, &code),
         RetryRule::Now if !must_undo => retry::busy(cx, s),
         RetryRule::Pin | RetryRule::Now | RetryRule::Done | RetryRule::Never => None,
@@ -400,6 +405,5 @@ fn decided(
         cx.sign_out(account, "the host asks for a sign-in");
     }
     view::ended(&mut outcome, Status::Declined, format!("host-{code}"), class, cx.now);
-    cx.finish(outcome);
-    Next::Stay
+    card::hears(cx, s, outcome, heard, card::declined)
 }

@@ -1,13 +1,14 @@
 //! The stage sheet: one row a stage of the request that is served, as the kind sheet has one a kind.
 use crate::{Ask, instrument::Problem};
 use payterm_schema::{
-    HostAnswer, Money, Status, Time,
+    HostAnswer, Money, Outcome, Status, Time,
     account::Stan,
     card::Interface,
     host::EntryMode,
     notice::{Owed, Phase},
     outcome::Class,
 };
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
@@ -73,6 +74,12 @@ pub(crate) enum Stage {
         stan: Stan,
         answer: Box<HostAnswer>,
     },
+    /// The host's word stands, whatever the card makes of it: the card hears it.
+    CardHears {
+        until: Time,
+        then: AfterCard,
+        answer: Option<Box<HostAnswer>>,
+    },
     /// A part of the amount is approved: the cashier decides.
     Part {
         until: Time,
@@ -82,6 +89,19 @@ pub(crate) enum Stage {
         approved: Money,
     },
 }
+
+/// What comes when the card has heard of the host's word.
+#[derive(Clone, Debug)]
+pub(crate) enum AfterCard {
+    Ends(Arc<Outcome>),
+    /// The PIN was wrong: the card in the reader is run once more.
+    RunsAgain,
+}
+
+/// The cashier does not take the part that was approved.
+pub(super) const NOT_TAKEN: &str = "partial-not-taken";
+/// The host approved, and the card was pulled out or fell silent.
+pub(super) const GONE: &str = "card-gone-after-approval";
 
 /// Where a request goes from a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +155,10 @@ pub(super) enum OnTimeout {
     /// Ends it; the code says what the account was busy with.
     NotReady,
     NotDrained,
-    /// It is the cashier's no, or the card's.
-    Declines,
+    /// It is the cashier's no, or the card's; with this code.
+    Declines(&'static str),
+    /// The card takes too long to hear.
+    Heard,
 }
 
 impl Stage {
@@ -167,7 +189,10 @@ impl Stage {
                 ..row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "card-no-answer", Class::B))
             },
             Stage::CardDecides { until, .. } => {
-                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Declines)))
+                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Declines(GONE))))
+            }
+            Stage::CardHears { until, .. } => {
+                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Heard)))
             }
             Stage::Preparing { until, .. } => {
                 row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::NotReady)))
@@ -187,7 +212,7 @@ impl Stage {
                 row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::Goes(Next::Prepare))))
             }
             Stage::Part { until, .. } => {
-                row(Phase::Confirming, OnCancel::Decides, Some((*until, OnTimeout::Declines)))
+                row(Phase::Confirming, OnCancel::Decides, Some((*until, OnTimeout::Declines(NOT_TAKEN))))
             }
         }
     }

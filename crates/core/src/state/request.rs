@@ -76,6 +76,13 @@ impl State {
                     self.accounts.entry(account.clone()).or_default().mac_failures += 1;
                 }
             }
+            RequestRecord::CardHears { txn, outcome } => {
+                let running = self.runs(*txn).ok_or(broken(seq, "a card hears of a request that ended"))?;
+                running.decided = Some(Arc::clone(outcome));
+            }
+            RequestRecord::CardEnded { txn, stan, icc, .. } => {
+                self.obligations.change(*txn, *stan, |o| o.plan.icc = Some(icc.clone()));
+            }
             RequestRecord::Outcome { outcome, papers } => {
                 self.outcome(at, outcome);
                 for p in papers {
@@ -135,6 +142,7 @@ impl State {
             view: Arc::clone(view),
             in_flight: None,
             provisional: None,
+            decided: None,
             frames: 0,
         });
         Ok(())

@@ -81,6 +81,7 @@ choose-code = 2 Show payment code
 confirm-partial = of { $asked }
 confirm-partial-keys = Confirm takes it, Cancel gives it back
 wait-card = The card is being read, leave it in
+wait-card-out-early = The card was taken out too early; the bank is still being asked
 wait-host-busy = The bank is busy, trying again soon
 wait-wallet-undo = Wallet: no undo yet, trying soon
 wait-wallet-pending = Please confirm on your phone

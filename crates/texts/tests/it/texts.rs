@@ -39,6 +39,7 @@ not-confirmed not-approved present-timeout pin-timeout \
      original-settled original-voided original-not-approved \
      reversed stuck partial-not-taken card-no-answer card-removed card-declined \
      card-interrupted card-refused-approval \
+     card-gone-after-approval card-lied card-blocked no-application only-electronic-cash \
      store-failed internal code-not-for-kind pin-required \
      original-ambiguous printer-unavailable";
 
