@@ -9,6 +9,8 @@ use std::{collections::VecDeque, sync::Arc};
 pub enum AfterYes {
     Yes,
     No,
+    /// Its signature is wrong.
+    Lies,
     /// No answer: the card is silent from then on.
     Nothing,
 }
@@ -76,6 +78,7 @@ impl CardKernel for ScriptedCard {
             CardWord::Host(HostWord::Approved { .. }) if self.online => match self.after_yes {
                 AfterYes::Yes => self.done(CardDecision::Approved),
                 AfterYes::No => self.done(CardDecision::Declined),
+                AfterYes::Lies => self.done(CardDecision::Failed(CardFailure::Lied)),
                 AfterYes::Nothing => None,
             },
             CardWord::Host(_) if self.online => self.done(CardDecision::Declined),
@@ -162,6 +165,7 @@ mod tests {
         for (after, said) in [
             (AfterYes::Yes, over(CardDecision::Approved)),
             (AfterYes::No, over(CardDecision::Declined)),
+            (AfterYes::Lies, over(CardDecision::Failed(CardFailure::Lied))),
             (AfterYes::Nothing, None),
         ] {
             let asks = [CardStep::Choose(vec!["a".into()]), CardStep::NeedPin(PinCheck::Issuer)];

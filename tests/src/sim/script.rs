@@ -62,6 +62,10 @@ pub enum ChipCard {
     /// The same, behind a script of its issuer.
     RunsScripts,
     Declines,
+    /// The same, behind a script of its issuer.
+    DeclinesAfterScripts,
+    /// Its signature is wrong.
+    Lies,
     /// Says nothing any more.
     Silent,
     /// Is pulled out when it has its number read.

@@ -106,6 +106,8 @@ pub struct World {
     pub printed: Vec<(u64, bool, PrintResult)>,
     /// The chip card in the reader, with its run.
     pub(crate) chip: Option<reader::Chip>,
+    /// Runs of chip cards so far.
+    pub chips_run: u32,
     /// Crash points passed, and the one at which the power is cut.
     points: usize,
     cut_at: Vec<usize>,
@@ -230,6 +232,7 @@ impl World {
             pin_asked: false,
             printed: Vec::new(),
             chip: None,
+            chips_run: 0,
             points: 0,
             cut_at,
             cuts: 0,

@@ -1,6 +1,6 @@
 //! Chip cards: a card that asks step by step, and has the last word behind the host's yes.
 use payterm_core::Settings;
-use payterm_schema::{Record, RequestRecord, Status, host::EntryMode, record::ProvisionalOf};
+use payterm_schema::{Kind, Record, RequestRecord, Status, host::EntryMode, icc::Tag, record::ProvisionalOf};
 use payterm_tests::sim::{
     bank::HostFault,
     fixtures::*,
@@ -33,7 +33,7 @@ fn the_card_has_the_last_word() {
     assert_eq!((outcome.entry, outcome.pin), (Some(EntryMode::Chip), true));
     assert_eq!(
         w.transcript("a"),
-        ["started", "allowed", "provisional", "obligation_ended", "outcome"],
+        ["started", "allowed", "provisional", "card_ended", "obligation_ended", "outcome"],
         "the host's yes is not ours before the card has spoken"
     );
     let plan = w.journal.iter().find_map(|e| {
@@ -52,9 +52,15 @@ fn the_card_has_the_last_word() {
 /// EMV data that the reversal needs.
 #[test]
 fn a_card_that_does_not_agree_has_the_approval_taken_back() {
-    for card in [ChipCard::Declines, ChipCard::Silent, ChipCard::PulledAtYes, ChipCard::PulledOnline] {
+    for (card, code) in [
+        (ChipCard::Declines, "card-refused-approval"),
+        (ChipCard::Lies, "card-lied"),
+        (ChipCard::Silent, "card-gone-after-approval"),
+        (ChipCard::PulledAtYes, "card-gone-after-approval"),
+        (ChipCard::PulledOnline, "card-gone-after-approval"),
+    ] {
         let w = world([insert("a", card), plain("b", 0)], []);
-        assert_eq!(said(&w, "a"), [(Status::Declined, "card-refused-approval".into())], "{card:?}");
+        assert_eq!(said(&w, "a"), [(Status::Declined, code.into())], "{card:?}");
         let [reversal] = w.bank.reversals.as_slice() else { panic!("{card:?}: {:?}", w.bank.reversals) };
         assert!(reversal.icc.is_some(), "{card:?}: its reversal is built from disk");
         assert!(w.bank.books.values().filter(|p| p.reversed).count() == 1, "{card:?}");
@@ -94,7 +100,7 @@ fn the_results_of_a_script_are_told_until_they_are_heard() {
 #[test]
 fn a_card_that_is_pulled_out_before_it_goes_online_pays_nothing() {
     let w = world([insert("a", ChipCard::PulledAtOnce), plain("b", 0)], []);
-    assert_eq!(said(&w, "a"), [(Status::Cancelled, "card-removed".into())]);
+    assert_eq!(said(&w, "a"), [(Status::Failed, "too-many-tries".into())]);
     assert_eq!(w.transcript("a"), ["started", "outcome"]);
     assert!(w.bank.books.len() == 1 && w.bank.reversals.is_empty());
 }
@@ -104,9 +110,6 @@ fn a_card_that_is_pulled_out_before_it_goes_online_pays_nothing() {
 fn without_the_hosts_yes_nothing_is_approved() {
     for (fault, status, code) in [
         (HostFault::Refuse("51"), Status::Declined, "host-51"),
-        // Each try of a card is a run of its own: it is not tried again.
-        (HostFault::Refuse("55"), Status::Declined, "host-55"),
-        (HostFault::Refuse("91"), Status::Declined, "host-91"),
         (HostFault::NotSent, Status::Failed, "not-sent"),
         (HostFault::Partial, Status::Declined, "partial-not-taken"),
     ] {
@@ -118,6 +121,76 @@ fn without_the_hosts_yes_nothing_is_approved() {
         let statuses: Vec<Status> = said(&w, "a").into_iter().map(|(s, _)| s).collect();
         assert_eq!(statuses, [Status::Unknown, Status::Declined], "{fault:?}");
     }
+}
+
+/// A wrong PIN: the card in the reader is run once more, with a cryptogram and a STAN of its own.
+#[test]
+fn a_wrong_pin_runs_the_card_again() {
+    let wrong = HostFault::Refuse("55");
+    let w = world([insert("a", ChipCard::Approves)], [wrong.clone()]);
+    assert_eq!(said(&w, "a"), [(Status::Approved, String::new())]);
+    let runs = w.transcript("a").into_iter().filter(|r| r == "allowed").count();
+    assert_eq!((runs, w.chips_run), (2, 2));
+    let w = world([insert("a", ChipCard::Approves)], [wrong.clone(), wrong.clone(), wrong]);
+    assert_eq!(said(&w, "a"), [(Status::Declined, "host-55".into())]);
+    assert_eq!(w.chips_run, 3);
+}
+
+/// A busy host has seen no cryptogram: the same one goes again under a new STAN.
+#[test]
+fn a_busy_host_is_sent_the_same_cryptogram_again() {
+    let w = world([insert("a", ChipCard::Approves)], [HostFault::Refuse("91")]);
+    assert_eq!(said(&w, "a"), [(Status::Approved, String::new())]);
+    assert_eq!((w.transcript("a").iter().filter(|r| *r == "allowed").count(), w.chips_run), (2, 1));
+}
+
+/// What a card makes of a refusal changes nothing; its outcome waits for the card, and no longer.
+#[test]
+fn a_refusal_is_heard_by_the_card_before_it_is_told() {
+    let refuse = || [HostFault::Refuse("51")];
+    let w = world([insert("a", ChipCard::RunsScripts)], refuse());
+    assert_eq!(
+        w.transcript("a"),
+        ["started", "allowed", "answered", "card_hears", "card_ended", "obligation_opened", "outcome"]
+    );
+    assert_eq!(w.bank.script_results.len(), 1, "its scripts were run all the same");
+    let chip = w.outcome("a").chip.unwrap();
+    assert_eq!((chip.atc, chip.tvr.as_deref()), (Some(1), Some("0000000000")), "its slip shows it");
+    for card in [ChipCard::Silent, ChipCard::PulledOnline] {
+        let w = world([insert("a", card)], refuse());
+        assert_eq!(said(&w, "a"), [(Status::Declined, "host-51".into())], "{card:?}");
+    }
+    let script = with([insert("a", ChipCard::RunsScripts), plain("b", 0)], refuse());
+    let points = World::new(chips(), script.clone(), None).run();
+    for n in 1..=points {
+        let mut w = World::new(chips(), script.clone(), Some(n));
+        w.run();
+        let codes: Vec<String> = said(&w, "a").into_iter().map(|(_, code)| code).collect();
+        assert!(codes.iter().all(|c| c != "card-refused-approval"), "cut at {n}: {codes:?}");
+    }
+}
+
+/// A reversal bears what the card said last: after a no its TVR and its script results.
+#[test]
+fn a_reversal_bears_the_cards_last_word() {
+    let w = world([insert("a", ChipCard::DeclinesAfterScripts)], []);
+    let [reversal] = w.bank.reversals.as_slice() else { panic!("{:?}", w.bank.reversals) };
+    let icc = reversal.icc.as_ref().unwrap();
+    assert!(icc.values(Tag::SCRIPT_RESULTS).next().is_some(), "{icc:?}");
+}
+
+/// A void, a refund, a completion: the card gives its number and decides nothing.
+#[test]
+fn other_kinds_read_the_card_only() {
+    let hold = Order { kind: Kind::PreAuth, ..insert("p", ChipCard::Approves) };
+    let done =
+        Order { customer: Customer::Inserts(ChipCard::Approves), ..part(Kind::Completion, "c", "p", 1234) };
+    let w = world([hold, done], []);
+    assert_eq!(said(&w, "c"), [(Status::Approved, String::new())]);
+    let outcome = w.outcome("c");
+    assert_eq!(outcome.entry, Some(EntryMode::Chip));
+    assert!(outcome.chip.is_some_and(|c| c.cryptogram.is_none() && c.sign));
+    assert!(!w.transcript("c").iter().any(|r| r == "card_ended"), "no cryptogram was asked for");
 }
 
 /// An acquirer without a kernel in its terminal: the card is to be swiped.
@@ -134,7 +207,10 @@ fn without_a_kernel_a_chip_is_refused_and_costs_no_try() {
 fn a_chip_sale_cut_at_every_step_twice() {
     for card in [
         ChipCard::Approves,
+        ChipCard::RunsScripts,
         ChipCard::Declines,
+        ChipCard::DeclinesAfterScripts,
+        ChipCard::Lies,
         ChipCard::Silent,
         ChipCard::PulledAtOnce,
         ChipCard::PulledOnline,
@@ -150,7 +226,8 @@ fn a_chip_sale_cut_at_every_step_twice() {
                 assert!(ran.is_ok(), "{card:?}: cut at {first} of {points}, and {after} later");
                 // A yes that the card did not complete before the power went is taken back.
                 let approved = w.told.iter().rfind(|o| o.key.id == "a" && o.status == Status::Approved);
-                assert!(approved.is_none() || card == ChipCard::Approves, "{card:?} at {first}, {after}");
+                let agrees = matches!(card, ChipCard::Approves | ChipCard::RunsScripts);
+                assert!(approved.is_none() || agrees, "{card:?} at {first}, {after}");
             }
         }
         println!("{card:?}: {points} points");

@@ -95,7 +95,8 @@ impl World {
             .find_map(|customer| if let Customer::Inserts(card) = customer { Some(*card) } else { None });
         let card = inserted.expect("a card that somebody inserts");
         let after_yes = match card {
-            ChipCard::Declines => AfterYes::No,
+            ChipCard::Declines | ChipCard::DeclinesAfterScripts => AfterYes::No,
+            ChipCard::Lies => AfterYes::Lies,
             ChipCard::Silent => AfterYes::Nothing,
             ChipCard::Approves
             | ChipCard::RunsScripts
@@ -115,9 +116,11 @@ impl World {
         };
         let asks = [CardStep::NeedPin(PinCheck::Issuer)];
         let kernel = ScriptedCard::new(read, asks, after_yes, &ARQC);
-        let scripts = if card == ChipCard::RunsScripts { &SCRIPTS[..] } else { &[] };
+        let runs = matches!(card, ChipCard::RunsScripts | ChipCard::DeclinesAfterScripts);
+        let scripts = if runs { &SCRIPTS[..] } else { &[] };
         let mut kernel = kernel.ending(scripts);
         let step = kernel.run(run, &mut NoReader).expect("a reader");
+        self.chips_run += 1;
         self.chip = Some(Chip { tag, card, kernel });
         self.card_says(tag, step.filter(|_| card != ChipCard::PulledAtOnce));
     }
