@@ -1,5 +1,5 @@
-//! What the test card and its issuer compute, for random inputs of a fixed seed: a JSON object a line, as many
-//! as the argument says (1,000). `tests/emv/check.py` computes them again.
+//! What the test card and its issuer compute, for random inputs of a fixed seed: a JSON object a line, as
+//! many as the argument says (1,000). `tests/emv/check.py` computes them again.
 use payterm_primitives::DesKey;
 use payterm_simulator::card::crypt::{self, Derivation};
 use serde_json::json;
