@@ -36,6 +36,7 @@ test: setup $(VENV)/done
 	$(LINTED) PAYTERM_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 		$(CARGO) test --workspace $(REAL)
 	$(VENV)/bin/python -W ignore tests/frames/check.py
+	$(VENV)/bin/python -W ignore tests/emv/check.py $(BUILT)/examples/emv_vectors
 	$(MAKE) test-integrations
 
 ## The pytest fixture and the JUnit extension, with programs that are built.
@@ -82,7 +83,7 @@ setup:
 setup-integrations:
 	@packaging/setup.sh integrations
 
-$(VENV)/done: tests/requirements.txt
+$(VENV)/done: tests/requirements.txt tests/frames/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@

@@ -7,6 +7,7 @@ mod authorise;
 pub mod crypt;
 mod issue;
 mod persona;
+pub mod play;
 mod rsa;
 mod verify;
 

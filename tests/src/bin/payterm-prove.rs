@@ -1,11 +1,12 @@
 //! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is
 //! not ok. PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS
 //! (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000),
-//! PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them. With names as
-//! arguments only those are run, and the file stays as it is: `payterm-prove kills`.
+//! PAYTERM_VECTORS (100,000), PAYTERM_FUZZ (50,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows;
+//! else the clock) change them. With names as arguments only those are run, and the file stays as it is:
+//! `payterm-prove kills`.
 use payterm_tests::{
     extend, planted,
-    real::{audit::Verdict, disk, kills},
+    real::{audit::Verdict, disk, kills, stack::programs},
 };
 use serde_json::{Value, json};
 use std::{
@@ -19,6 +20,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const SEEDS: u64 = 20_000;
 const CASES: u64 = 20_000;
 const REQUESTS: u64 = 1_000;
+const VECTORS: u64 = 100_000;
+const FUZZ: u64 = 50_000;
 
 fn blows(name: &str, default: u32) -> u32 {
     number(name, default.into()).ok().and_then(|n| n.try_into().ok()).unwrap_or(default)
@@ -43,6 +46,7 @@ fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> 
         .env("PAYTERM_SEEDS", number("PAYTERM_SEEDS", SEEDS)?.to_string())
         .env("PAYTERM_REQUESTS", number("PAYTERM_REQUESTS", REQUESTS)?.to_string())
         .env("PROPTEST_CASES", number("PROPTEST_CASES", CASES)?.to_string())
+        .env("PAYTERM_FUZZ", number("PAYTERM_FUZZ", FUZZ)?.to_string())
         .output()?;
     let text = String::from_utf8_lossy(&out.stdout);
     // "test result: ok. 12 passed; 0 failed; ..." a test binary.
@@ -153,10 +157,31 @@ fn queue() -> Result<Value> {
     }))
 }
 
+/// Keys, cryptograms and scripts of the test card, computed again by pyemv and psec.
+fn cryptograms() -> Result<Value> {
+    let count = number("PAYTERM_VECTORS", VECTORS)?;
+    println!("cryptograms: {count} inputs");
+    let began = Instant::now();
+    let out = Command::new(format!("{ROOT}/.venv/bin/python"))
+        .args(["-W", "ignore", "tests/emv/check.py"])
+        .arg(programs()?.join("examples/emv_vectors"))
+        .arg(count.to_string())
+        .current_dir(ROOT)
+        .output()?;
+    print!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    Ok(json!({
+        "name": "cryptograms",
+        "value": count,
+        "unit": "inputs, keys, cryptograms and scripts equal pyemv's",
+        "ok": out.status.success(),
+        "seconds": began.elapsed().as_secs(),
+    }))
+}
+
 /// A line of `target/proof.json`: its name, and what makes it.
 type Proof = (&'static str, fn(&str) -> Result<Value>);
 
-const PROOFS: [Proof; 15] = [
+const PROOFS: [Proof; 17] = [
     ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
     ("seeds", |name| {
         let seeds = number("PAYTERM_SEEDS", SEEDS)?;
@@ -165,6 +190,12 @@ const PROOFS: [Proof; 15] = [
     ("codec", |name| {
         let cases = number("PROPTEST_CASES", CASES)?;
         tests(name, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"])
+    }),
+    ("cryptograms", |_| cryptograms()),
+    ("chip", |name| {
+        let seeds = number("PAYTERM_FUZZ", FUZZ)?;
+        let args = ["-p", "payterm-emv", "-p", "payterm-simulator", "--test", "it", "--", "fuzz::", "chip::"];
+        tests(name, |_| seeds, "seeds each of spoilt cards, hosts and data", &args)
     }),
     ("canary", |name| real(name, 0, "canaries found", "canary::")),
     ("frames", |name| real(name, 0, "captured frames wrong", "captured::")),
@@ -215,7 +246,13 @@ fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let unknown = asked.iter().find(|a| !PROOFS.iter().any(|(name, _)| name == a));
     let unknown = unknown.map(|name| format!("there is no proof '{name}'"));
-    let numbers = [("PAYTERM_SEEDS", SEEDS), ("PROPTEST_CASES", CASES), ("PAYTERM_REQUESTS", REQUESTS)];
+    let numbers = [
+        ("PAYTERM_SEEDS", SEEDS),
+        ("PROPTEST_CASES", CASES),
+        ("PAYTERM_REQUESTS", REQUESTS),
+        ("PAYTERM_VECTORS", VECTORS),
+        ("PAYTERM_FUZZ", FUZZ),
+    ];
     let unread = numbers.iter().find_map(|(name, default)| number(name, *default).err());
     if let Some(e) = unknown.or(unread.map(|e| e.to_string())) {
         println!("{e}");

@@ -7,6 +7,7 @@ mod cardholder;
 mod completion;
 mod coverage;
 mod cryptogram;
+mod fuzz;
 mod records;
 mod restrictions;
 mod risk;

@@ -49,8 +49,7 @@ pub fn card_key(master: &DesKey, pan: &str, psn: u8) -> DesKey {
 
 /// Cryptogram or full MAC over `data`: ISO/IEC 9797-1 algorithm 3 with padding 2.
 pub fn cryptogram(session: &DesKey, data: &[u8]) -> [u8; 8] {
-    let mut padded = [data, &[0x80]].concat();
-    padded.resize(padded.len().next_multiple_of(8), 0);
+    let padded = padded(data);
     let key = Key::new(Algorithm::Des, session.reveal()).expect("16 bytes");
     let mac = mac(MacAlgorithm::X9_19, &key, &padded).expect("a key of 16 bytes");
     mac.reveal().try_into().expect("8 bytes")
@@ -68,6 +67,26 @@ pub fn arpc(session: &DesKey, ac: [u8; 8], [a, b]: [u8; 2]) -> [u8; 8] {
 pub fn script_mac(session: &DesKey, header: [u8; 5], atc: u16, ac: [u8; 8], data: &[u8]) -> [u8; 4] {
     let [a, b, c, d, ..] = cryptogram(session, &[&header, &atc.to_be_bytes()[..], &ac, data].concat());
     [a, b, c, d]
+}
+
+/// Data of a script command, enciphered in CBC from zeros on; whole blocks get one of padding too. `session`:
+/// as for MACs, from the card's key for encipherment.
+pub fn script_encipher(session: &DesKey, data: &[u8]) -> Vec<u8> {
+    let mut before = [0; 8];
+    let mut out = padded(data);
+    for block in out.as_chunks_mut::<8>().0 {
+        block.iter_mut().zip(before).for_each(|(b, c)| *b ^= c);
+        session.encrypt_in_place(block);
+        before = *block;
+    }
+    out
+}
+
+/// Padding 2 of ISO/IEC 9797-1.
+fn padded(data: &[u8]) -> Vec<u8> {
+    let mut padded = [data, &[0x80]].concat();
+    padded.resize(padded.len().next_multiple_of(8), 0);
+    padded
 }
 
 fn common(card: &DesKey, r: [u8; 8]) -> DesKey {
@@ -112,6 +131,12 @@ mod tests {
         let script = Derivation::EmvCommon.script_session(&card, 0x1C, ac);
         is(&script, "3834b5135e04542352b96b8f54bad315");
         assert_eq!(hex::encode(script_mac(&script, [0x84, 0x1E, 0, 0, 4], 0x1C, ac, &[])), "3228a3d0");
+        assert_eq!(hex::encode(script_encipher(&script, &data[..9])), "256ee25f873dd7dea0783d1f26a9c890");
+        assert_eq!(
+            hex::encode(script_encipher(&script, &data[..8])),
+            "256ee25f873dd7de897ea4f3e66d1d36",
+            "whole blocks get one more"
+        );
         is(&Derivation::Pboc.script_session(&card, 0x1C, ac), "fd7016b6f8d07a07d91cf4b513b0d3e5");
     }
 }
