@@ -6,12 +6,14 @@
 mod authorise;
 pub mod crypt;
 mod issue;
+pub mod issuer;
 mod persona;
 pub mod play;
 mod rsa;
 mod verify;
 
 pub use issue::CA_INDEX;
+pub use issuer::{Asked, CardIssuer, IccRefusal, Script, When};
 pub use persona::{Certificate, PERSONAS, Persona, PersonaError, Personas};
 
 use crypt::Derivation;

@@ -8,7 +8,7 @@ use payterm_emv::{
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-const DATE: [u8; 3] = [0x26, 0x07, 0x15];
+pub(super) const DATE: [u8; 3] = [0x26, 0x07, 0x15];
 const RID: [u8; 5] = [0xA0, 0, 0, 0x03, 0x33];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Ran {
     }
 }
 
-fn start(minor: u64) -> (Contact, Step) {
+pub(super) fn start(minor: u64) -> (Contact, Step) {
     let (denial, online, default) = ([0; 5], [0; 5], [0; 5]);
     let limits = Limits { floor: 100_000, threshold: 50_000, target: 0, most: 0, denial, online, default };
     let aid = |name: &str| Aid {
@@ -99,7 +99,7 @@ fn issuer_data(card: &TestCard, code: [u8; 2]) -> Vec<u8> {
 }
 
 /// VERIFY as a PIN pad sends it.
-fn verify(card: &mut TestCard, ask: &PinAsk) -> PinWord {
+pub(super) fn verify(card: &mut TestCard, ask: &PinAsk) -> PinWord {
     let block = Zeroizing::new(card.pin_block());
     let command = match ask {
         PinAsk::Online => return PinWord::Entered,
