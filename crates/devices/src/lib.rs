@@ -10,6 +10,7 @@
 pub mod card;
 mod display;
 mod drivers;
+pub mod emv_kernel;
 pub mod error;
 mod escpos;
 mod options;
@@ -26,6 +27,7 @@ mod virtual_driver;
 pub use card::{CardDevice, CardFault, CardKernel, CardReader};
 pub use display::{Display, DisplaySize, pattern};
 pub use drivers::{Drivers, Encipher, Env, Face, Handle, Registration};
+pub use emv_kernel::EmvKernel;
 pub use error::DeviceError;
 pub use options::options;
 pub use printer::{PAPER_OUT, PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus};

@@ -89,6 +89,7 @@ struct Run {
     limits: Limits,
     /// The application's, as the customer reads it.
     name: Vec<u8>,
+    table: Option<u8>,
     /// 9F33 as far as this payment can use it.
     capabilities: [u8; 3],
     aip: [u8; 2],
@@ -134,6 +135,7 @@ impl Contact {
             aid: 0,
             limits: Limits::ALL_ONLINE,
             name: Vec::new(),
+            table: None,
             capabilities,
             aip: [0; 2],
             objects: 0,

@@ -81,6 +81,8 @@ pub struct CardRead {
     pub application: Vec<u8>,
     /// Label, or the preferred name, as the customer saw or would have seen it.
     pub name: Vec<u8>,
+    /// Part of ISO 8859 that the name is written in; none: its letters are those of ASCII.
+    pub table: Option<u8>,
 }
 
 /// Word to go on with the card that was read.

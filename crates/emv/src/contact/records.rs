@@ -184,6 +184,7 @@ fn end(run: &mut Run) -> Turn {
         language: pairs.iter().find(known).map(|pair| pair.map(|b| b.to_ascii_lowercase())),
         application: run.tags.get(Tag(0x84)).unwrap_or_default().to_vec(),
         name: run.name.clone(),
+        table: run.table,
     };
     Ok(Go::Ask(Step::Read(Box::new(read)), Phase::Read))
 }

@@ -237,7 +237,7 @@ fn selected(run: &mut Run, candidate: Candidate, reply: &Reply) -> Turn {
     let [input, cvm, security] = run.terminal.data.capabilities;
     let online_pin = run.aid().is_some_and(|aid| aid.online_pin);
     run.capabilities = [input, if online_pin { cvm } else { cvm & !0x40 }, security];
-    run.name = candidate.choice.name;
+    (run.name, run.table) = (candidate.choice.name, candidate.choice.table);
     run.begin_tags()?;
     run.put(0x84, fci.name)?;
     let mut seen = Vec::new();

@@ -1,0 +1,327 @@
+//! Card kernel of our own: pumps the contact kernel of `crates/emv` over any reader, on the caller's thread.
+//!
+//! Invariant: it approves only what the kernel approved; it never sees a PIN; its log lines hold no value of
+//! a card.
+mod icc;
+
+use crate::{CardFault, CardKernel, CardReader, Interrupt};
+use encoding_rs::Encoding;
+use payterm_emv::{
+    Contact,
+    step::{self, Choice, End, Gone, Input, PinAsk, Proceed, Step, Verdict, Why},
+    terminal::{self, Parameters, Terminal, Transaction},
+};
+use payterm_schema::{
+    Kind, Pan, Tracks,
+    card::{
+        CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
+        PinCheck, PinWord,
+    },
+    fault::with_causes,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Time of one command. 5 s: more than a card needs for its longest one, a signature with a key of 1984 bits.
+const CARD_TIME: Duration = Duration::from_secs(5);
+
+/// Source of random bytes: fills what it is given.
+pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// The kernel, with at most one run.
+pub struct EmvKernel {
+    terminal: Arc<Terminal>,
+    parameters: Arc<Parameters>,
+    random: Random,
+    card_time: Duration,
+    interrupted: Arc<AtomicBool>,
+    /// Waits for a word.
+    waiting: Option<Contact>,
+}
+
+impl EmvKernel {
+    pub fn new(terminal: Arc<Terminal>, parameters: Arc<Parameters>, random: Random) -> Self {
+        Self {
+            terminal,
+            parameters,
+            random,
+            card_time: CARD_TIME,
+            interrupted: Arc::new(AtomicBool::new(false)),
+            waiting: None,
+        }
+    }
+    /// With this time for one command.
+    pub fn card_ms(self, ms: u32) -> Self {
+        Self { card_time: Duration::from_millis(ms.into()), ..self }
+    }
+
+    fn transaction(&mut self, run: &CardRun) -> Transaction {
+        let mut random = [0; 8];
+        (self.random)(&mut random);
+        let [a, b, c, d, draw @ ..] = random;
+        let at = run.at.local(run.offset_minutes);
+        let currency = run.amount.currency;
+        Transaction {
+            amount: run.amount.minor(),
+            other: 0,
+            currency: currency.numeric(),
+            exponent: currency.digits().try_into().unwrap_or(u8::MAX),
+            kind: transaction_type(run.kind),
+            date: [at.year().rem_euclid(100) as u8, at.month().into(), at.day()].map(bcd),
+            time: [at.hour(), at.minute(), at.second()].map(bcd),
+            sequence: (run.txn % 100_000_000) as u32,
+            unpredictable: [a, b, c, d],
+            draw: (u32::from_be_bytes(draw) % 99) as u8 + 1,
+            depth: match run.depth {
+                Depth::Full => terminal::Depth::Full,
+                Depth::Read => terminal::Depth::Read,
+            },
+            force_online: false,
+        }
+    }
+
+    /// Goes on to the next question, or to the end. None: it was interrupted before anything was decided.
+    fn pump(&mut self, mut contact: Contact, mut step: Step, card: &mut dyn CardReader) -> Option<CardStep> {
+        loop {
+            let interrupted = self.interrupted.load(Ordering::SeqCst);
+            step = match step {
+                Step::Done(end) => {
+                    log(&end);
+                    let undecided = matches!(end.verdict, Verdict::Ended(_));
+                    return (!interrupted || !undecided).then(|| done(decision(&end), &end));
+                }
+                _ if interrupted => contact.step(Input::Stop),
+                Step::Send(command) => match card.transmit(&command, self.card_time) {
+                    Ok(answer) => contact.step(Input::Answer(&answer)),
+                    Err(fault) => contact.step(Input::Gone(gone(&fault))),
+                },
+                Step::Parameters(_) => contact.step(Input::Parameters(None)),
+                Step::Read(read) => match card_read(&read) {
+                    Some(read) => return self.wait(contact, CardStep::Read(read)),
+                    None => return unreadable(contact),
+                },
+                Step::Choose(choices) => {
+                    let labels = choices.iter().map(|Choice { name, table, .. }| text(name, *table));
+                    return self.wait(contact, CardStep::Choose(labels.collect()));
+                }
+                Step::Pin(ask) => {
+                    let check = match ask {
+                        PinAsk::Online => PinCheck::Issuer,
+                        PinAsk::Plain { .. } | PinAsk::Enciphered { .. } => PinCheck::Card,
+                    };
+                    return self.wait(contact, CardStep::NeedPin(check));
+                }
+                Step::Online(online) => {
+                    let (icc, sign) = (icc::of(&online.tags), online.cvm.sign);
+                    return self.wait(contact, CardStep::GoOnline { icc, sign });
+                }
+            };
+        }
+    }
+
+    fn wait(&mut self, contact: Contact, step: CardStep) -> Option<CardStep> {
+        self.waiting = Some(contact);
+        Some(step)
+    }
+}
+
+impl CardKernel for EmvKernel {
+    fn run(&mut self, run: &CardRun, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
+        self.end();
+        if run.interface == Interface::Contactless {
+            return Ok(failed(CardFailure::NoApplication));
+        }
+        if let Err(fault) = card.power() {
+            return Ok(failed(failure(Why::Gone(gone(&fault)))));
+        }
+        let payment = self.transaction(run);
+        match Contact::start(self.terminal.clone(), self.parameters.clone(), payment) {
+            Ok((contact, step)) => Ok(self.pump(contact, step, card)),
+            Err(why) => {
+                tracing::error!(txn = run.txn, "no run of a card: {why}");
+                Ok(failed(CardFailure::OutOfOrder))
+            }
+        }
+    }
+
+    fn tell(&mut self, word: CardWord, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
+        let Some(mut contact) = self.waiting.take() else { return Ok(failed(CardFailure::OutOfOrder)) };
+        let step = contact.step(match &word {
+            CardWord::Proceed { online_pin } => {
+                Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: *online_pin })
+            }
+            CardWord::Chosen(at) => Input::Chosen(*at),
+            CardWord::Pin(word) => Input::Pin(match word {
+                PinWord::Entered => step::PinWord::Entered,
+                PinWord::Bypassed => step::PinWord::Bypassed,
+                PinWord::Cancelled => step::PinWord::Cancelled,
+                PinWord::Failed => step::PinWord::NoPad,
+            }),
+            CardWord::Host(word) => Input::Host(match word {
+                HostWord::Approved { arc, icc } => step::HostWord::Approved { arc: *arc, issuer: icc },
+                HostWord::Declined { arc, icc } => step::HostWord::Refused { arc: *arc, issuer: icc },
+                HostWord::NotSent => step::HostWord::NotSent,
+                HostWord::NoReply => step::HostWord::NoReply,
+            }),
+        });
+        Ok(self.pump(contact, step, card))
+    }
+
+    fn end(&mut self) {
+        self.waiting = None;
+        self.interrupted.store(false, Ordering::SeqCst);
+    }
+
+    /// Callback that is looked at between two commands: a command under way goes on for its time.
+    fn interrupt(&self) -> Interrupt {
+        let interrupted = self.interrupted.clone();
+        Arc::new(move || interrupted.store(true, Ordering::SeqCst))
+    }
+}
+
+/// Tag 9C: the first two digits of the processing code, as PBOC has them.
+fn transaction_type(kind: Kind) -> u8 {
+    match kind {
+        Kind::Sale | Kind::VoiceSale | Kind::TipAdjust | Kind::Completion | Kind::CompletionAdvice => 0x00,
+        Kind::PreAuth => 0x03,
+        Kind::Void | Kind::Refund | Kind::PreAuthCancel | Kind::CompletionCancel => 0x20,
+        Kind::Balance => 0x31,
+        // No card is asked for.
+        Kind::Parameters
+        | Kind::StatusUpload
+        | Kind::Settlement
+        | Kind::SignIn
+        | Kind::SignOff
+        | Kind::Echo => 0x00,
+    }
+}
+
+/// Two digits.
+fn bcd(number: u8) -> u8 {
+    number / 10 % 10 * 16 + number % 10
+}
+
+fn gone(fault: &CardFault) -> Gone {
+    match fault {
+        CardFault::Removed => Gone::Removed,
+        CardFault::Mute => Gone::Mute,
+        CardFault::Reader(e) => {
+            tracing::warn!("chip reader: {}", with_causes(e));
+            Gone::Reader
+        }
+    }
+}
+
+fn failed(why: CardFailure) -> Option<CardStep> {
+    Some(CardStep::Done { decision: CardDecision::Failed(why), icc: Vec::new() })
+}
+fn done(decision: CardDecision, end: &End) -> CardStep {
+    CardStep::Done { decision, icc: icc::of(&end.tags) }
+}
+
+/// The card was read, and what it said is no number of a card.
+fn unreadable(mut contact: Contact) -> Option<CardStep> {
+    let Step::Done(end) = contact.step(Input::Stop) else { return failed(CardFailure::Unreadable) };
+    log(&end);
+    Some(done(CardDecision::Failed(CardFailure::Unreadable), &end))
+}
+
+/// A run that only reads a card decides nothing, and so approves nothing.
+fn decision(end: &End) -> CardDecision {
+    match (end.verdict, end.why) {
+        (Verdict::Approved(_), _) => CardDecision::Approved,
+        (Verdict::Declined | Verdict::Ended(_), Why::Lied(_)) => CardDecision::Failed(CardFailure::Lied),
+        (Verdict::Declined | Verdict::Read, _) => CardDecision::Declined,
+        (Verdict::Ended(_), why) => CardDecision::Failed(failure(why)),
+    }
+}
+
+fn failure(why: Why) -> CardFailure {
+    match why {
+        Why::Gone(Gone::Removed) => CardFailure::Removed,
+        Why::Gone(Gone::Reader) => CardFailure::Reader,
+        Why::Cancelled => CardFailure::Cancelled,
+        Why::OutOfOrder => CardFailure::OutOfOrder,
+        Why::CardBlocked | Why::ApplicationBlocked => CardFailure::Blocked,
+        Why::NoApplication => CardFailure::NoApplication,
+        Why::OnlyElectronicCash => CardFailure::OnlyElectronicCash,
+        Why::Lied(_) => CardFailure::Lied,
+        Why::Gone(Gone::Mute)
+        | Why::Status { .. }
+        | Why::Malformed(_)
+        | Why::Missing(_)
+        | Why::Tlv(_)
+        | Why::Tags(_)
+        | Why::Dol(_)
+        | Why::Transport(_)
+        | Why::Bound(_)
+        | Why::Stopped
+        | Why::TimedOut
+        // No decision has these.
+        | Why::Complete
+        | Why::Card
+        | Why::Host
+        | Why::NotSent
+        | Why::NoReply
+        | Why::IssuerData => CardFailure::Unreadable,
+    }
+}
+
+/// None: the number is none, as a message may have it.
+fn card_read(read: &step::CardRead) -> Option<CardRead> {
+    let track2 = |track: &payterm_emv::Hidden| Tracks {
+        track2: Some(track.reveal().to_owned()),
+        track1: None,
+        track3: None,
+    };
+    Some(CardRead {
+        pan: Pan::parse(read.pan.reveal()).ok()?,
+        sequence: read.psn,
+        expiry: read.expiry.reveal().to_owned(),
+        track2: read.track2.as_ref().map(track2),
+        language: read.language.map(|letters| letters.map(char::from).iter().collect()),
+        aid: read.application.iter().map(|byte| format!("{byte:02X}")).collect(),
+        label: text(&read.name, read.table),
+    })
+}
+
+/// Text in a part of ISO 8859, or in ASCII; what is no letter there, and every control character, is `?`.
+fn text(bytes: &[u8], table: Option<u8>) -> String {
+    let encoding: Option<&'static Encoding> = match table {
+        // Differs from part 1, and from part 9, in control characters only.
+        Some(1) => Some(encoding_rs::WINDOWS_1252),
+        Some(9) => Some(encoding_rs::WINDOWS_1254),
+        Some(2) => Some(encoding_rs::ISO_8859_2),
+        Some(3) => Some(encoding_rs::ISO_8859_3),
+        Some(4) => Some(encoding_rs::ISO_8859_4),
+        Some(5) => Some(encoding_rs::ISO_8859_5),
+        Some(6) => Some(encoding_rs::ISO_8859_6),
+        Some(7) => Some(encoding_rs::ISO_8859_7),
+        Some(8) => Some(encoding_rs::ISO_8859_8),
+        Some(10) => Some(encoding_rs::ISO_8859_10),
+        Some(_) | None => None,
+    };
+    let letter = |byte: &u8| match (byte, encoding) {
+        (b' '..=b'~', _) => char::from(*byte),
+        (0xA0.., Some(encoding)) => {
+            let (text, _) = encoding.decode_without_bom_handling(std::slice::from_ref(byte));
+            text.chars().next().filter(|c| *c != char::REPLACEMENT_CHARACTER).unwrap_or('?')
+        }
+        (_, _) => '?',
+    };
+    bytes.iter().map(letter).collect()
+}
+
+fn log(end: &End) {
+    for note in &end.log {
+        tracing::debug!("card: {note:02X?}");
+    }
+}
+
+#[cfg(test)]
+mod tests;
