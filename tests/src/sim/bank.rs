@@ -1,4 +1,5 @@
-//! The bank: imports `schema` only, so that it cannot share a mistake with what it judges.
+//! The bank: imports `schema` only, so that it cannot share a mistake with what it judges; and the issuer of
+//! the simulator's cards, which shares nothing with the kernel.
 //!
 //! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part
 //! of the amount, or with a demand in the header; a payer may not have confirmed; its sums of a batch may be
@@ -9,11 +10,13 @@
 //! refuses a repetition of what it posted, and never posts another amount than it answers.
 mod settlement;
 
+use super::world::cards::ALL;
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
     host::{CardSecrets, KeysVerdict, MacVerdict, MessageKind, Plan, SecretsFrom},
     kind::Recovery,
 };
+use payterm_simulator::card::{Asked, CardIssuer, IccRefusal, Script, When};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Fault of one message, in the order in which they are sent (sign-ins of the terminal's own not
@@ -21,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostFault {
     Answer,
+    /// Answered, with a script for the chip card.
+    Scripts,
     /// Answered with this code, nothing posted.
     Refuse(&'static str),
     NotSent,
@@ -69,6 +74,7 @@ impl HostFault {
     pub const fn name(&self) -> &'static str {
         match self {
             HostFault::Answer => "answer",
+            HostFault::Scripts => "scripts",
             HostFault::Refuse(_) => "refuse",
             HostFault::NotSent => "not sent",
             HostFault::Unbuildable => "unbuildable",
@@ -144,6 +150,11 @@ pub struct Bank {
     pub reversals: Vec<Plan>,
     /// Messages that told what a card made of a script.
     pub script_results: BTreeSet<Book>,
+    /// Requests that have reached it.
+    asked: BTreeSet<Book>,
+    /// Requests whose cryptogram is not of their card.
+    pub wrong_cryptograms: u32,
+    issuer: Option<CardIssuer>,
     pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
     rrn: u64,
     /// Each third sign-in names the next batch.
@@ -174,7 +185,38 @@ impl Bank {
         }
     }
 
+    /// A chip's cryptogram is checked first, and answered with the issuer's.
     pub fn process(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
+        if m.message_kind == MessageKind::Request {
+            self.asked.insert(book(&m.account, &m.plan));
+        }
+        let Some((pan, asked)) = self.asked_by_chip(m) else { return self.decide(m, fault) };
+        let Ok(asked) = asked else {
+            self.wrong_cryptograms += 1;
+            return self.answer("05", m);
+        };
+        let mut answer = self.decide(m, fault);
+        let arc = answer.code.as_bytes().try_into().expect("two characters");
+        let scripts: &[Script] =
+            if *fault == HostFault::Scripts { &[Script::PinUnblock { when: When::Before }] } else { &[] };
+        let issuer = self.issuer.get_or_insert_with(|| CardIssuer::new(&ALL));
+        answer.icc = Some(issuer.answer(&asked, arc, scripts));
+        if answer.code == "00" {
+            issuer.approved(&pan, m.plan.card_sequence, asked.atc, asked.cryptogram);
+        }
+        answer
+    }
+
+    /// A request of one of the simulator's cards, and what its issuer makes of its cryptogram.
+    fn asked_by_chip(&mut self, m: &HostMessage) -> Option<(String, Result<Asked, IccRefusal>)> {
+        let icc = m.plan.icc.as_ref().filter(|_| m.message_kind == MessageKind::Request)?;
+        let SecretsFrom::Memory(CardSecrets { pan: Some(pan), .. }) = &m.secrets else { return None };
+        let issuer = self.issuer.get_or_insert_with(|| CardIssuer::new(&ALL));
+        let known = issuer.knows(pan.reveal());
+        known.then(|| (pan.reveal().to_owned(), issuer.check(pan.reveal(), m.plan.card_sequence, icc)))
+    }
+
+    fn decide(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
         let recovery = m.plan.kind.row().recovery;
         let mut answer = match (fault, m.message_kind) {
             (HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code), _) => {
@@ -222,7 +264,8 @@ impl Bank {
 
     /// Results of an issuer's script: noted once.
     fn script_result(&mut self, m: &HostMessage) -> HostAnswer {
-        let known = original(m).is_some_and(|o| self.books.contains_key(&o));
+        // A refusal bears scripts too.
+        let known = original(m).is_some_and(|o| self.asked.contains(&o));
         assert!(known, "results of a script of no payment: {m:?}");
         let new = self.script_results.insert(book(&m.account, &m.plan));
         self.answer(if new { "00" } else { "94" }, m)

@@ -97,6 +97,7 @@ pub fn effect(world: &World, effect: &Effect) {
         Effect::Tell(notice) => {
             if let payterm_schema::Notice::Outcome { outcome } = &**notice {
                 i12_told_after_disk(world, outcome);
+                i2_tc_on_disk(world, outcome);
             }
         }
         // No try is for nothing: what was wrong is on disk before the next one, and before the screen says
@@ -136,6 +137,7 @@ pub fn released(world: &World) {
 /// Checks when nothing is left to happen.
 pub fn at_rest(world: &World) {
     full_replay(world);
+    i1_cards(world);
     i8_all_settled(world);
     i10_devices_idle(world);
     i5_outcomes_stay(world);

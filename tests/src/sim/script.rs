@@ -74,6 +74,8 @@ pub enum ChipCard {
     PulledOnline,
     /// ... when it hears the host's yes.
     PulledAtYes,
+    /// A test card of the simulator, run by the kernel itself; pulled at this command, 0: it stays.
+    Persona(&'static str, u32),
 }
 
 /// Event between the orders, whatever the machine does just then.

@@ -1,5 +1,6 @@
 //! The world: heap of events around the shipped machine and commit queue. What may go wrong is written at the
 //! head of each part.
+pub mod cards;
 mod clock;
 mod disk;
 mod observe;
@@ -106,6 +107,8 @@ pub struct World {
     pub printed: Vec<(u64, bool, PrintResult)>,
     /// The chip card in the reader, with its run.
     pub(crate) chip: Option<reader::Chip>,
+    /// The simulator's cards that were inserted, as they are.
+    pub(crate) cards: BTreeMap<&'static str, cards::Memory>,
     /// Runs of chip cards so far.
     pub chips_run: u32,
     /// Crash points passed, and the one at which the power is cut.
@@ -232,6 +235,7 @@ impl World {
             pin_asked: false,
             printed: Vec::new(),
             chip: None,
+            cards: BTreeMap::new(),
             chips_run: 0,
             points: 0,
             cut_at,

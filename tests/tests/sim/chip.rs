@@ -1,6 +1,9 @@
 //! Chip cards: a card that asks step by step, and has the last word behind the host's yes.
 use payterm_core::Settings;
-use payterm_schema::{Kind, Record, RequestRecord, Status, host::EntryMode, icc::Tag, record::ProvisionalOf};
+use payterm_schema::{
+    Kind, Record, RequestRecord, Status, host::EntryMode, icc::Tag, outcome::Cryptogram,
+    record::ProvisionalOf,
+};
 use payterm_tests::sim::{
     bank::HostFault,
     fixtures::*,
@@ -244,6 +247,63 @@ fn a_chip_sale_without_an_answer_cut_at_every_step() {
             let mut w = World::new(chips(), script.clone(), Some(n));
             let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
             assert!(ran.is_ok(), "{fault:?}: cut at {n} of {points}");
+        }
+    }
+}
+
+/// Personas of the simulator that the kernel runs to an ARQC.
+const ONLINE: [&str; 5] = ["debit", "credit", "both", "offline", "refuses-after-approval"];
+
+fn persona(id: &'static str, name: &'static str) -> Order {
+    insert(id, ChipCard::Persona(name, 0))
+}
+
+/// The kernel, a card with real keys and an issuer that checks its cryptogram and answers with its own.
+#[test]
+fn each_test_card_pays_or_does_not_as_its_persona_says() {
+    for (name, status, code) in [
+        ("debit", Status::Approved, ""),
+        ("credit", Status::Approved, ""),
+        ("both", Status::Approved, ""),
+        ("offline", Status::Approved, ""),
+        ("refuses-after-approval", Status::Declined, "card-refused-approval"),
+        ("blocked-application", Status::Failed, "card-blocked"),
+    ] {
+        let w = world([persona("a", name)], []);
+        assert_eq!(said(&w, "a"), [(status, code.to_owned())], "{name}");
+        assert_eq!(w.bank.wrong_cryptograms, 0, "{name}");
+        let outcome = w.outcome("a");
+        if status == Status::Approved {
+            let chip = outcome.chip.unwrap();
+            assert_eq!(chip.cryptogram_kind, Some(Cryptogram::Tc), "{name}");
+            assert!(chip.tvr.is_some() && chip.atc == Some(1) && !chip.label.is_empty(), "{name}");
+        }
+    }
+}
+
+/// The row of the table that is lost money in the field: the host approved, and the power goes, or the card,
+/// before and after each step, disk write and command.
+#[test]
+fn test_cards_cut_at_every_step_and_pulled_at_every_command() {
+    for name in ONLINE {
+        for fault in [HostFault::Scripts, HostFault::Refuse("51"), HostFault::NotSent, HostFault::LoseReply] {
+            let script = with([persona("a", name)], [fault.clone()]);
+            let points = World::new(chips(), script.clone(), None).run();
+            for n in 1..=points {
+                let ran = std::panic::catch_unwind(|| World::new(chips(), script.clone(), Some(n)).run());
+                assert!(ran.is_ok(), "{name}, {fault:?}: cut at {n} of {points}");
+            }
+            for at in 1..40 {
+                let orders = [insert("a", ChipCard::Persona(name, at)), plain("b", 0)];
+                let script = with(orders, [fault.clone()]);
+                let ran = std::panic::catch_unwind(|| {
+                    let mut w = World::new(chips(), script, None);
+                    w.run();
+                    told(&w, "b")
+                });
+                let Ok(b) = ran else { panic!("{name}, {fault:?}: pulled at command {at}") };
+                assert!(!b.is_empty(), "{name}, {fault:?}: pulled at {at}: the next customer is served");
+            }
         }
     }
 }

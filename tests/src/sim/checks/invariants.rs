@@ -7,7 +7,9 @@ use payterm_core::{Machine, State, Step};
 use payterm_schema::{
     AccountRecord, HostMessage, Kind, ObligationRecord, Outcome, Record, RequestRecord, SettlementRecord,
     Status,
-    host::MessageKind,
+    card::Depth,
+    host::{EntryMode, MessageKind},
+    icc::Tag,
     kind::{Recovery, Side},
     outcome::Forwarding,
     paper::PrintResult,
@@ -234,6 +236,68 @@ pub fn i12_told_after_disk(world: &World, outcome: &Outcome) {
         outcome.status != Status::Approved || outcome.authority.is_some(),
         "invariant 2: approved by nobody: {outcome:?}"
     );
+}
+
+/// 2: a payment that a chip card ended is approved by its TC, which is on disk; unless a person said so.
+pub fn i2_tc_on_disk(world: &World, outcome: &Outcome) {
+    let row = outcome.kind.row();
+    let by_card = outcome.entry == Some(EntryMode::Chip)
+        && row.chip == Some(Depth::Full)
+        && row.recovery == Recovery::Reverse;
+    if outcome.status != Status::Approved || !by_card || world.in_doubt.contains_key(&outcome.txn) {
+        return;
+    }
+    let tc = world.journal.iter().any(|e| match &e.record {
+        Record::Request(RequestRecord::CardEnded { txn, approved, .. }) => *txn == outcome.txn && *approved,
+        _ => false,
+    });
+    assert!(tc, "invariant 2: approved without the card: {outcome:?}");
+}
+
+/// 1: the cards' own lists, the journal and the bank agree: a TC is of an approved payment, one each, or its
+/// frame stands nowhere.
+pub fn i1_cards(world: &World) {
+    let approved: Vec<_> = outcomes(&world.journal)
+        .into_values()
+        .filter(|o| o.status == Status::Approved && o.kind.row().recovery == Recovery::Reverse)
+        .filter_map(|o| Some((o.txn, o.chip?.cryptogram?)))
+        .collect();
+    let frames = |atc: u16| {
+        world.journal.iter().filter_map(move |e| match &e.record {
+            Record::Request(RequestRecord::Allowed { account, plan, .. }) => {
+                let tag = Tag::new(0x9F36).expect("a tag");
+                let of = plan.icc.as_ref()?.values(tag).next()? == atc.to_be_bytes();
+                of.then(|| (account.clone(), plan.batch.get(), plan.stan.get()))
+            }
+            _ => None,
+        })
+    };
+    let mut tcs = BTreeSet::new();
+    for card in world.cards.values() {
+        let card = card.lock().expect("a card");
+        for given in card.given().iter().filter(|g| g.cid == 0x40) {
+            let hex: String = given.cryptogram.iter().map(|b| format!("{b:02X}")).collect();
+            let paid = approved.iter().filter(|(_, c)| *c == hex).count();
+            assert!(paid <= 1, "invariant 1: one TC, {paid} payments");
+            // With one card in a world its counter names the frame.
+            let stands = |book| world.bank.books.get(&book).is_some_and(|p| !p.reversed);
+            let free = paid == 1 || world.cards.len() > 1 || !frames(given.atc).any(stands);
+            assert!(
+                free,
+                "invariant 1: the card gave a TC, nothing was told as approved, and the bank has it"
+            );
+            tcs.insert(hex);
+        }
+    }
+    if !world.cards.is_empty() {
+        let real = |txn: &u64| {
+            world.journal.iter().any(
+                |e| matches!(&e.record, Record::Request(RequestRecord::CardEnded { txn: t, .. }) if t == txn),
+            )
+        };
+        let without: Vec<_> = approved.iter().filter(|(txn, c)| real(txn) && !tcs.contains(c)).collect();
+        assert!(without.is_empty(), "invariant 1: approved with a TC that no card gave: {without:?}");
+    }
 }
 
 /// 8: every request ended, every obligation is answered or Stuck, every paper is out; in a time that somebody

@@ -3,14 +3,14 @@
 //! runs out; a card is swiped when nobody asked; readers, pad and printer go and come back at any moment. A
 //! reader never gives another number than the card's. A chip card says yes, no or nothing behind the host's
 //! yes, and is pulled out at any step; it says nothing of a run that is over.
-use super::{Event, World};
+use super::{Event, World, cards};
 use crate::sim::script::{
     CODE, ChipCard, Customer, Order, PAN, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN,
 };
 use payterm_core::Input;
 use payterm_devices::{
-    CardKernel,
-    scripted::{AfterYes, NoReader, ScriptedCard},
+    CardKernel, CardReader,
+    scripted::{AfterYes, ScriptedCard},
 };
 use payterm_schema::{
     AccountId, CardToken, Instrument, Pan, PaymentCode, PinBlock, RequestKey, Tracks,
@@ -33,7 +33,35 @@ const SCRIPTS: [u8; 8] = [0xDF, 0x31, 5, 0x20, 1, 2, 3, 4];
 pub(crate) struct Chip {
     tag: u64,
     card: ChipCard,
-    kernel: ScriptedCard,
+    kernel: Box<dyn CardKernel>,
+    reader: Box<dyn CardReader>,
+}
+
+/// A card that follows a script.
+fn scripted(card: ChipCard) -> ScriptedCard {
+    let after_yes = match card {
+        ChipCard::Declines | ChipCard::DeclinesAfterScripts => AfterYes::No,
+        ChipCard::Lies => AfterYes::Lies,
+        ChipCard::Silent => AfterYes::Nothing,
+        ChipCard::Approves
+        | ChipCard::RunsScripts
+        | ChipCard::PulledAtOnce
+        | ChipCard::PulledOnline
+        | ChipCard::PulledAtYes
+        | ChipCard::Persona(..) => AfterYes::Yes,
+    };
+    let read = CardRead {
+        pan: Pan::parse(PAN).expect("a card number"),
+        sequence: Some(1),
+        expiry: "3012".into(),
+        track2: None,
+        language: None,
+        aid: "A000000333010101".into(),
+        label: "PBOC DEBIT".into(),
+    };
+    let runs = matches!(card, ChipCard::RunsScripts | ChipCard::DeclinesAfterScripts);
+    let asks = [CardStep::NeedPin(PinCheck::Issuer)];
+    ScriptedCard::new(read, asks, after_yes, &ARQC).ending(if runs { &SCRIPTS[..] } else { &[] })
 }
 
 pub fn key(id: &str) -> RequestKey {
@@ -94,34 +122,13 @@ impl World {
             .map(|o| &o.customer)
             .find_map(|customer| if let Customer::Inserts(card) = customer { Some(*card) } else { None });
         let card = inserted.expect("a card that somebody inserts");
-        let after_yes = match card {
-            ChipCard::Declines | ChipCard::DeclinesAfterScripts => AfterYes::No,
-            ChipCard::Lies => AfterYes::Lies,
-            ChipCard::Silent => AfterYes::Nothing,
-            ChipCard::Approves
-            | ChipCard::RunsScripts
-            | ChipCard::PulledAtOnce
-            | ChipCard::PulledOnline
-            | ChipCard::PulledAtYes => AfterYes::Yes,
+        let (mut kernel, mut reader) = match card {
+            ChipCard::Persona(name, pulled_at) => self.persona(name, pulled_at),
+            card => cards::scripted(scripted(card)),
         };
-        let pan = Pan::parse(PAN).expect("a card number");
-        let read = CardRead {
-            pan,
-            sequence: Some(1),
-            expiry: "3012".into(),
-            track2: None,
-            language: None,
-            aid: "A000000333010101".into(),
-            label: "PBOC DEBIT".into(),
-        };
-        let asks = [CardStep::NeedPin(PinCheck::Issuer)];
-        let kernel = ScriptedCard::new(read, asks, after_yes, &ARQC);
-        let runs = matches!(card, ChipCard::RunsScripts | ChipCard::DeclinesAfterScripts);
-        let scripts = if runs { &SCRIPTS[..] } else { &[] };
-        let mut kernel = kernel.ending(scripts);
-        let step = kernel.run(run, &mut NoReader).expect("a reader");
+        let step = kernel.run(run, &mut *reader).expect("a reader");
         self.chips_run += 1;
-        self.chip = Some(Chip { tag, card, kernel });
+        self.chip = Some(Chip { tag, card, kernel, reader });
         self.card_says(tag, step.filter(|_| card != ChipCard::PulledAtOnce));
     }
 
@@ -131,7 +138,7 @@ impl World {
         };
         let yes = matches!(word, CardWord::Host(HostWord::Approved { .. }));
         let pulled = yes && chip.card == ChipCard::PulledAtYes;
-        let step = chip.kernel.tell(word, &mut NoReader).expect("a reader");
+        let step = chip.kernel.tell(word, &mut *chip.reader).expect("a reader");
         let online = matches!(step, Some(CardStep::GoOnline { .. }));
         let leaves = online && chip.card == ChipCard::PulledOnline;
         // One that says nothing is silent: its reader has nothing to tell.

@@ -142,6 +142,7 @@ impl World {
             | HostFault::Garbage
             | HostFault::Pending(_)
             | HostFault::Answer
+            | HostFault::Scripts
             | HostFault::Refuse(_)
             | HostFault::BadMac
             | HostFault::NoMac
