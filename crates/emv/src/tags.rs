@@ -28,8 +28,8 @@ pub struct Tags {
     index: Vec<(Tag, usize, usize)>,
 }
 
-/// Bytes that only get more; what was ever used is zeroised when it is dropped. (Zeroizing clears all the room
-/// that there is, byte by byte: that took longer than to fill it.)
+/// Bytes that only get more; what was ever used is zeroised when it is dropped. (Zeroizing clears all the
+/// room that there is, byte by byte: that took longer than to fill it.)
 #[derive(Clone, Default)]
 struct Arena(Vec<u8>);
 impl Drop for Arena {
