@@ -59,10 +59,14 @@ SECONDS ?= 600
 soak: setup
 	$(CARGO) run --profile prove -p payterm-tests --bin soak -- --seconds $(SECONDS)
 
+# OpenSSL's RSA beside the kernel's, where its headers are.
+HAS_OPENSSL := $(shell pkg-config --exists openssl 2>/dev/null && echo yes)
+OPENSSL = $(if $(HAS_OPENSSL),--features payterm-simulator/openssl)
+
 ## A table, and target/bench.json.
 bench: setup
 	$(CARGO) build --release --workspace --bin paytermd --bin payterm-acquirer --bin payterm-bench \
-		--example bench_iso8583
+		--example bench_iso8583 --example bench_emv --example emv_allocations $(OPENSSL)
 	$${CARGO_TARGET_DIR:-target}/release/payterm-bench
 
 ## The codec beside jPOS and pyiso8583.

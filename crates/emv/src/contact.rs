@@ -30,6 +30,8 @@ use zeroize::Zeroizing;
 pub const COMMANDS_MAX: u16 = 600;
 /// Bytes that a card may answer with in one run. 64 KiB: 20 times what a card with three certificates gives.
 pub const ANSWERS_MAX: usize = 64 << 10;
+/// Lines of a log for which there is room from the start: those of a run with most cards.
+const LOG_FIRST: usize = 96;
 
 pub use completion::ISSUER_SCRIPTS_MAX;
 pub use initiate::AFL_MAX;
@@ -126,7 +128,7 @@ impl Contact {
             terminal,
             parameters,
             transaction,
-            tags: Tags::new(),
+            tags: Tags::default(),
             tvr: [0; 5],
             tsi: [0; 2],
             results: [0x3F, 0, 0],
@@ -148,7 +150,7 @@ impl Contact {
             cid: None,
             decided: None,
             scripts: Vec::new(),
-            log: Vec::new(),
+            log: Vec::with_capacity(LOG_FIRST),
         };
         let mut contact = Self { run, phase: Phase::Ended, exchange: None, commands: 0, received: 0 };
         let step = contact.take(Ok(selection::begin()));

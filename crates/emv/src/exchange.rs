@@ -51,8 +51,7 @@ impl Exchange {
     /// The exchange, and what goes to the card first.
     pub fn start(command: Command) -> (Self, Zeroizing<Vec<u8>>) {
         let bytes = command.bytes();
-        let data = Zeroizing::new(Vec::with_capacity(ANSWER_MAX));
-        (Self { command, data, responses: 0, corrected: false, warning: None }, bytes)
+        (Self { command, data: Zeroizing::default(), responses: 0, corrected: false, warning: None }, bytes)
     }
 
     /// The card's answer to what was sent last.
@@ -63,7 +62,9 @@ impl Exchange {
         if self.data.len() + data.len() > ANSWER_MAX {
             return Progress::Broken(ExchangeError::Long);
         }
-        self.data.extend_from_slice(data);
+        // As long as the answer, which most often comes in one piece. A Vec that grows by itself leaves its
+        // bytes behind.
+        self.data = Zeroizing::new([&self.data[..], data].concat());
         match sw1 {
             0x61 => self.more(sw2),
             0x6C if self.corrected => Progress::Broken(ExchangeError::Length),

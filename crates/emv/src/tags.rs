@@ -4,7 +4,7 @@ use crate::{
     tlv::{self, TlvError},
 };
 use std::fmt;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// Bytes that all values of a run may have together. 64 KiB: 20 times what a card with three certificates
 /// gives.
@@ -23,18 +23,28 @@ pub enum TagsError {
 /// A bounded arena with an index. Zeroised when dropped; its debug text leaves out what is sensitive.
 #[derive(Clone, Default)]
 pub struct Tags {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Arena,
     /// (tag, begin, end), in the order in which they came.
     index: Vec<(Tag, usize, usize)>,
 }
 
+/// Bytes that only get more; what was ever used is zeroised when it is dropped. (Zeroizing clears all the
+/// room that there is, byte by byte: that took longer than to fill it.)
+#[derive(Clone, Default)]
+struct Arena(Vec<u8>);
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
 impl Tags {
     pub fn new() -> Self {
-        Self { bytes: Zeroizing::new(Vec::with_capacity(BYTES_FIRST)), index: Vec::with_capacity(64) }
+        Self { bytes: Arena(Vec::with_capacity(BYTES_FIRST)), index: Vec::with_capacity(64) }
     }
     pub fn get(&self, tag: Tag) -> Option<&[u8]> {
         let (_, begin, end) = self.index.iter().find(|(t, ..)| *t == tag)?;
-        self.bytes.get(*begin..*end)
+        self.bytes.0.get(*begin..*end)
     }
     pub fn has(&self, tag: Tag) -> bool {
         self.index.iter().any(|(t, ..)| *t == tag)
@@ -44,12 +54,12 @@ impl Tags {
         let place = self.index.iter_mut().find(|(t, ..)| *t == tag);
         if let Some((_, begin, end)) = &place
             && *end - *begin == value.len()
-            && let Some(old) = self.bytes.get_mut(*begin..*end)
+            && let Some(old) = self.bytes.0.get_mut(*begin..*end)
         {
             old.copy_from_slice(value);
             return Ok(());
         }
-        let begin = self.bytes.len();
+        let begin = self.bytes.0.len();
         let end = begin + value.len();
         if end > BYTES_MAX {
             return Err(TagsError::Full(tag));
@@ -58,13 +68,13 @@ impl Tags {
             Some(place) => *place = (tag, begin, end),
             None => self.index.push((tag, begin, end)),
         }
-        if end > self.bytes.capacity() {
+        if end > self.bytes.0.capacity() {
             // A Vec that grows by itself leaves its bytes behind.
             let mut more = Vec::with_capacity((2 * end).min(BYTES_MAX));
-            more.extend_from_slice(&self.bytes);
-            self.bytes = Zeroizing::new(more);
+            more.extend_from_slice(&self.bytes.0);
+            self.bytes = Arena(more);
         }
-        self.bytes.extend_from_slice(value);
+        self.bytes.0.extend_from_slice(value);
         Ok(())
     }
     /// Sets a value that may come only once (Book 3 §7.5: a tag that is there twice ends the run).

@@ -98,7 +98,11 @@ async fn bench() -> Result<()> {
     let only: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |part: &str| only.is_empty() || only.iter().any(|o| o == part);
     if wanted("codec") {
-        codec(&mut report)?;
+        program(&mut report, "bench_iso8583")?;
+    }
+    if wanted("emv") {
+        program(&mut report, "bench_emv")?;
+        program(&mut report, "emv_allocations")?;
     }
     if wanted("sale") {
         sale(&mut report).await?;
@@ -156,9 +160,13 @@ async fn queue(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The codec's own program prints its lines.
-fn codec(report: &mut Report) -> Result<()> {
-    let out = Command::new(programs()?.join("examples/bench_iso8583")).output()?;
+/// Codec and kernel have programs of their own, which print their lines.
+fn program(report: &mut Report, name: &str) -> Result<()> {
+    let out = Command::new(programs()?.join("examples").join(name)).output()?;
+    eprint!("{}", String::from_utf8_lossy(&out.stderr));
+    if !out.status.success() {
+        return Err(format!("{name}: {}", out.status).into());
+    }
     for line in String::from_utf8(out.stdout)?.lines() {
         report.0.push(serde_json::from_str(line)?);
     }

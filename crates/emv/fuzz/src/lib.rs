@@ -173,7 +173,7 @@ fn card(command: &[u8], choices: &mut Choices<'_>) -> Vec<u8> {
         0xCA => [&[p1, p2, 1, 3][..], &[0x90, 0x00]].concat(),
         0x84 => vec![1, 2, 3, 4, 5, 6, 7, 8, 0x90, 0x00],
         0xAE => {
-            let cid = if choices.next() & 3 == 0 { p1 & 0xC0 } else { choices.next() };
+            let cid = if choices.next() & 3 != 3 { p1 & 0xC0 } else { choices.next() };
             answer(0x80, &[cid, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 7, 6])
         }
         _ => vec![0x90, 0x00],
@@ -203,6 +203,27 @@ fn spoil(mut answer: Vec<u8>, choices: &mut Choices<'_>) -> Vec<u8> {
         _ => {}
     }
     answer
+}
+
+/// A host's data objects.
+fn issuer(choices: &mut Choices<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let kinds = choices.next();
+    if kinds & 0x38 == 0x38 {
+        return choices.some().to_vec();
+    }
+    if kinds & 1 != 0 {
+        tlv::write(&mut out, Tag(0x91), &[7; 16][..8 + usize::from(choices.next() & 7)]);
+    }
+    for tag in [0x71, 0x72].into_iter().filter(|tag| kinds & (*tag & 3) << 1 != 0) {
+        let mut script = Vec::new();
+        for _ in 0..choices.next() & 3 {
+            let command = [[0x84, 0x1E, 0, 0], [0x84, 0xDA, choices.next(), 0x14]];
+            tlv::write(&mut script, Tag(0x86), &command[usize::from(choices.next() & 1)]);
+        }
+        tlv::write(&mut out, Tag(tag.into()), &script);
+    }
+    out
 }
 
 /// A whole run: terminal, card, people and host by the bytes. It ends within its bounds, and [`Watch`] agrees
@@ -253,7 +274,8 @@ pub fn run(bytes: &[u8]) -> Verdict {
             Step::Online(_) => Input::Host(match choices.next() % 5 {
                 0 | 1 => {
                     let code = choices.next() & 3;
-                    HostWord::Approved { arc: [b'0', b'0' + code], issuer: choices.some() }
+                    told = issuer(&mut choices);
+                    HostWord::Approved { arc: [b'0', b'0' + code], issuer: &told }
                 }
                 2 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
                 3 => HostWord::NotSent,

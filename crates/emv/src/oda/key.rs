@@ -103,6 +103,11 @@ impl CaKey {
         }
         Ok(Self { rid, index, key })
     }
+    /// What a signature of this key gives back, in as many bytes as the modulus has; none: it is not as long
+    /// as the modulus, or not below it.
+    pub fn recover(&self, signed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.key.recover(signed)
+    }
 }
 
 /// A public key of a card, recovered from its certificate.
