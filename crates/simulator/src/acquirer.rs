@@ -216,6 +216,14 @@ impl Running {
             None => Ok(String::new()),
         }
     }
+    /// Chip data of requests, reversals and script notices, oldest first.
+    pub fn chips(&self) -> Result<Vec<crate::bank::chip::Chip>, BankError> {
+        crate::bank::chip::chips(&self.shared.bank().db)
+    }
+    /// Scripts for the next answer to a chip card of this name.
+    pub fn script(&self, card: &str, scripts: &[crate::card::Script]) -> Result<(), &'static str> {
+        self.shared.bank().script(card, scripts)
+    }
     /// Status uploads: account, milliseconds since 1970, text.
     pub fn statuses(&self) -> Result<Vec<(String, i64, String)>, BankError> {
         self.read(ledger::statuses)

@@ -1,6 +1,7 @@
 //! A request as the bank hears it, whatever its wire format.
 use payterm_schema::{
     Kind, Pan, PaymentCode,
+    icc::Icc,
     secret::{Pin, PinBlock},
 };
 use std::fmt;
@@ -12,6 +13,8 @@ pub enum What {
     /// State of a payment-code sale (F3 310000, 60.1 01, F61).
     Query,
     Reversal,
+    /// Results of the issuer's scripts on a chip card (0620).
+    Notice,
 }
 
 /// The PIN of a request.
@@ -54,6 +57,10 @@ pub struct Ask {
     /// F49 numeric.
     pub currency: Option<u16>,
     pub pan: Option<Pan>,
+    /// F23.
+    pub psn: Option<u8>,
+    /// F55.
+    pub icc: Option<Icc>,
     /// YYMM of F14 or the track.
     pub expiry: Option<String>,
     pub pin: PinGiven,

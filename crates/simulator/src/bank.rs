@@ -5,6 +5,7 @@
 //! there is at most one approval, whatever is repeated, reordered or reversed (host-protocol §3, §6).
 use crate::{
     ask::{Ask, PinGiven, What},
+    card::{CardIssuer, Script},
     keys::Session,
     ledger::{self, LedgerError},
     world::{Account, CardStatus, CodeAnswer, World},
@@ -16,7 +17,12 @@ use payterm_schema::{
     secret::SecretBytes,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT
@@ -45,7 +51,7 @@ CREATE TABLE IF NOT EXISTS message(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, 
 ";
 
 /// Version of the state file. A test bench does not migrate: another version is refused.
-pub const STATE_VERSION: i64 = 2;
+pub const STATE_VERSION: i64 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BankError {
@@ -61,6 +67,8 @@ pub enum BankError {
     Key,
     #[error("keys: {0}")]
     Crypto(String),
+    #[error(transparent)]
+    Personas(#[from] crate::card::PersonaError),
     #[error("keys: {0}")]
     Keys(#[from] crate::keys::KeyError),
 }
@@ -170,6 +178,10 @@ pub struct Bank {
     pub(crate) db: Connection,
     /// Account, batch and STAN of payments that were told "busy": a copy of the message is told the same.
     pub(crate) turned_away: BTreeSet<(String, u32, u32)>,
+    /// The issuer of the personas.
+    issuer: CardIssuer,
+    /// Scripts that wait for the next answer to a card, by its name.
+    scripts: BTreeMap<String, Vec<Script>>,
 }
 
 impl Bank {
@@ -190,6 +202,7 @@ impl Bank {
         db.execute_batch(ledger::SCHEMA)?;
         db.execute_batch(SCHEMA)?;
         db.execute_batch(settlement::SCHEMA)?;
+        db.execute_batch(chip::SCHEMA)?;
         let tx = db.transaction()?;
         let fund = |name: &str, currency: payterm_schema::Currency, text: &str| -> Result<(), BankError> {
             let funding = format!("funding:{currency}");
@@ -217,7 +230,9 @@ impl Bank {
             )?;
         }
         tx.commit()?;
-        Ok(Self { world, db, turned_away: BTreeSet::new() })
+        let issuer = CardIssuer::new(&crate::world::personas()?);
+        chip::recall(&db, &issuer)?;
+        Ok(Self { world, db, turned_away: BTreeSet::new(), issuer, scripts: BTreeMap::new() })
     }
 
     /// The working keys of a terminal, none when it is signed out.
@@ -297,16 +312,37 @@ impl Bank {
         let acquirer = Some(account.acquirer_id.as_str());
         let world = Arc::clone(&self.world);
         let tx = self.db.transaction()?;
-        let case = Case { world: &world, tx: &tx, account, ask, clock };
+        let card = ask.pan.as_ref().and_then(|pan| world.card_by_pan(pan.reveal())).map(|c| c.name.as_str());
+        let scripts = card.and_then(|name| self.scripts.get(name)).map_or(&[][..], Vec::as_slice);
+        let (issuer, told) = (&self.issuer, Cell::new(false));
+        let case = Case { world: &world, tx: &tx, account, ask, clock, issuer, scripts, told: &told };
         let answer = match (ask.what, forced) {
-            (What::Reversal | What::Query, Some(code)) => answer(acquirer, code, clock),
+            (What::Reversal | What::Query | What::Notice, Some(code)) => answer(acquirer, code, clock),
             (What::Reversal, None) => case.reversal()?,
             (What::Query, None) => case.query()?,
+            (What::Notice, None) => case.notice()?,
             (What::Do(kind), _) if kind.row().authorisation => case.request(forced)?,
             (What::Do(_), _) => answer(acquirer, forced.unwrap_or("00"), clock),
         };
         tx.commit()?;
+        if let (true, Some(name)) = (told.get(), card) {
+            self.scripts.remove(name);
+        }
         Ok(answer)
+    }
+
+    /// Scripts for the next answer to a chip card, behind those that wait already.
+    pub fn script(&mut self, card: &str, scripts: &[Script]) -> Result<(), &'static str> {
+        let known = self.world.cards.iter().find(|c| c.name == card).ok_or("there is no such card")?;
+        if !self.issuer.knows(known.pan()) {
+            return Err("the card has no chip");
+        }
+        let waiting = self.scripts.entry(card.to_owned()).or_default();
+        if waiting.len() + scripts.len() > crate::card::issuer::MAX_SCRIPTS {
+            return Err("an answer has room for 8 scripts");
+        }
+        waiting.extend_from_slice(scripts);
+        Ok(())
     }
 
     /// Completes the wallet payments whose payer has decided by now.
@@ -428,6 +464,7 @@ fn post_payment(
 }
 
 mod case;
+pub mod chip;
 mod decide;
 pub mod settlement;
 mod undo;

@@ -7,10 +7,13 @@ mod authorise;
 pub mod crypt;
 mod issue;
 pub mod issuer;
+pub mod memory;
 mod persona;
 pub mod play;
 mod rsa;
+pub mod t0;
 mod verify;
+pub mod vpcd;
 
 pub use issue::CA_INDEX;
 pub use issuer::{Asked, CardIssuer, IccRefusal, Script, When};
@@ -20,6 +23,7 @@ use crypt::Derivation;
 use issue::{Application, CardKeys, object};
 use payterm_emv::{Tag, tlv};
 use rsa::{Pair, sha1};
+use serde::{Deserialize, Serialize};
 
 /// Status words (EMV 4.4 Book 3, and ISO 7816-4 where it is silent).
 mod sw {
@@ -48,16 +52,20 @@ type Answer = Result<Vec<u8>, u16>;
 const PSE: &[u8] = b"1PAY.SYS.DDF01";
 
 /// A cryptogram that a card gave: the card's own list, for those who check.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
+    #[serde(with = "memory::digits")]
     pub aid: Vec<u8>,
     pub atc: u16,
     /// 80 ARQC, 40 TC, 00 AAC.
     pub cid: u8,
+    #[serde(with = "memory::digits")]
     pub cryptogram: [u8; 8],
     /// 9F02, BCD, as it was told.
+    #[serde(with = "memory::digits")]
     pub amount: [u8; 6],
     /// 9F37.
+    #[serde(with = "memory::digits")]
     pub number: [u8; 4],
     /// Of the first GENERATE AC of its transaction, or the second.
     pub second: bool,

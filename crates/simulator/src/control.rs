@@ -37,6 +37,8 @@ pub enum Command {
     Clear,
     /// Forget the wrong PINs of a card.
     Unblock { card: String },
+    /// Scripts for the next answer to a chip card.
+    Script { card: String, scripts: Vec<crate::card::Script> },
     /// Counters.
     Stats,
     /// Onboardings for a terminal.
@@ -135,6 +137,10 @@ fn run(shared: &Shared, command: Command) -> Reply {
             Ok(false) => Reply::error(format!("card {card}: no wrong PIN is counted")),
             Err(e) => Reply::error(e),
         },
+        Command::Script { card, scripts } => {
+            let told = shared.bank().script(&card, &scripts);
+            told.map_or_else(|e| Reply::error(format!("card {card}: {e}")), |()| ok)
+        }
         Command::Onboardings => registry(shared)
             .map_or_else(Reply::error, |d| Reply { onboardings: Some(d.all().cloned().collect()), ..ok }),
         Command::Decide { id, decision } => {

@@ -152,17 +152,31 @@ pub struct Posting {
     pub rrn: Option<String>,
     /// The posting whose contrary this is.
     pub undoes: Option<i64>,
+    /// The message had chip data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chip: Option<ChipData>,
     pub currency: String,
     /// Account and signed amount, minor units.
     pub lines: Vec<(String, i64)>,
 }
 
+/// Chip data (F55) of a message: a reversal says no kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChipData {
+    /// `ARQC`, `TC`, `AAC`.
+    pub cryptogram: Option<String>,
+    /// 9F36.
+    pub atc: Option<u16>,
+}
+
 /// All postings, oldest first.
 pub fn postings(c: &Connection) -> Result<Vec<Posting>, LedgerError> {
     let mut s = c.prepare(
-        "SELECT p.id, p.at, p.kind, t.account, t.batch, t.stan, t.rrn, p.undoes, a.currency, a.name, e.amount
+        "SELECT p.id, p.at, p.kind, t.account, t.batch, t.stan, t.rrn, p.undoes, a.currency, a.name, e.amount,
+         c.id, c.cryptogram, c.atc
          FROM posting p JOIN entry e ON e.posting = p.id JOIN ledger_account a ON a.id = e.account LEFT \
-         JOIN txn t ON t.id = p.txn ORDER BY p.id, e.rowid",
+         JOIN txn t ON t.id = p.txn LEFT JOIN chip c ON c.txn = t.id AND c.what = CASE p.kind
+         WHEN 'reversal' THEN 'reversal' ELSE 'request' END ORDER BY p.id, e.rowid",
     )?;
     let mut rows = s.query([])?;
     let mut all: Vec<Posting> = Vec::new();
@@ -180,6 +194,10 @@ pub fn postings(c: &Connection) -> Result<Vec<Posting>, LedgerError> {
                 stan: r.get(5)?,
                 rrn: r.get(6)?,
                 undoes: r.get(7)?,
+                chip: match r.get::<_, Option<i64>>(11)? {
+                    Some(_) => Some(ChipData { cryptogram: r.get(12)?, atc: r.get(13)? }),
+                    None => None,
+                },
                 currency: r.get(8)?,
                 lines: vec![line],
             }),

@@ -5,7 +5,8 @@ use clap::{Args, Parser, Subcommand};
 use payterm_schema::Kind;
 use payterm_simulator::{
     acquirer::{self, Acquirer, Listen, Options},
-    bank::settlement,
+    bank::{chip, settlement},
+    card::{Script, When},
     code::Code,
     control::{self, Command},
     journal, keys, ledger,
@@ -55,6 +56,10 @@ enum Run {
         at: At,
         card: String,
     },
+    /// Scripts for the next answer to a chip card.
+    Script(Told),
+    /// Chip data of requests, reversals and script notices.
+    Chips(At),
     /// Counters of the running acquirer.
     Stats(At),
     /// Onboardings for a terminal.
@@ -240,6 +245,34 @@ impl Trouble {
     }
 }
 
+#[derive(Args)]
+struct Told {
+    #[command(flatten)]
+    at: At,
+    /// Name of the card, `chip-debit`.
+    card: String,
+    /// application-block, card-block, pin-unblock, offline-count COUNT.
+    #[arg(verbatim_doc_comment)]
+    name: String,
+    /// Payments in a row that the card approves by itself, 0 to 255.
+    count: Option<u8>,
+    /// Before the card's last word (71), not behind it (72).
+    #[arg(long)]
+    before: bool,
+}
+impl Told {
+    fn script(&self) -> Result<Script> {
+        let when = if self.before { When::Before } else { When::After };
+        Ok(match (self.name.as_str(), self.count) {
+            ("application-block", None) => Script::ApplicationBlock { when },
+            ("card-block", None) => Script::CardBlock { when },
+            ("pin-unblock", None) => Script::PinUnblock { when },
+            ("offline-count", Some(count)) => Script::OfflineCount { when, count },
+            (other, _) => return Err(format!("script: there is no such '{other}'; see --help").into()),
+        })
+    }
+}
+
 fn kind(text: &str) -> std::result::Result<Kind, String> {
     Kind::named(text).ok_or_else(|| format!("one of {}", Kind::names()))
 }
@@ -317,6 +350,11 @@ fn run(run: Run) -> Result<ExitCode> {
         Run::Mishaps(at) => reply(&mut out, &at, &Command::Mishaps)?,
         Run::ClearMishaps(at) => reply(&mut out, &at, &Command::Clear)?,
         Run::Unblock { at, card } => reply(&mut out, &at, &Command::Unblock { card })?,
+        Run::Script(told) => {
+            let command = Command::Script { card: told.card.clone(), scripts: vec![told.script()?] };
+            reply(&mut out, &told.at, &command)?;
+        }
+        Run::Chips(at) => show::rows(&mut out, at.json, chip::chips(&open(&at.state)?)?, show::chip)?,
         Run::Onboardings { action } => {
             let (at, command) = match action {
                 Onboardings::List(at) => (at, Command::Onboardings),

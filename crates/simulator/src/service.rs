@@ -57,7 +57,7 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
         Demand::Batch(_) => Some(Kind::Settlement),
         Demand::Money(ask) => match ask.what {
             What::Do(k) => Some(k),
-            What::Query | What::Reversal => None,
+            What::Query | What::Reversal | What::Notice => None,
         },
         Demand::Refused(_) => None,
     };

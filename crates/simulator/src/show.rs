@@ -2,7 +2,7 @@
 use payterm_schema::{Time, zone::Zone};
 use payterm_simulator::{
     World,
-    bank::settlement::Settled,
+    bank::{chip::Chip, settlement::Settled},
     journal::Seen,
     keys::Components,
     ledger::{Balance, Hold, Posting, Report},
@@ -38,10 +38,37 @@ pub fn posting(out: &mut impl Write, p: Posting) -> Result<()> {
     });
     let undoes = p.undoes.map(|u| format!(" undoes {u}")).unwrap_or_default();
     let at = time(Time(p.at));
-    writeln!(out, "{:>6}  {at}  {}{}{undoes}", p.id, p.kind, of.unwrap_or_default())?;
+    let chip = p.chip.map(|c| {
+        let atc = c.atc.map(|n| format!(" ATC {n}")).unwrap_or_default();
+        format!(" chip {}{atc}", c.cryptogram.as_deref().unwrap_or("-"))
+    });
+    let of = format!("{}{undoes}{}", of.unwrap_or_default(), chip.unwrap_or_default());
+    writeln!(out, "{:>6}  {at}  {}{of}", p.id, p.kind)?;
     for (account, amount) in p.lines {
         writeln!(out, "        {account:<28} {:>16} {}", decimal(amount, &p.currency), p.currency)?;
     }
+    Ok(())
+}
+
+pub fn chip(out: &mut impl Write, c: Chip) -> Result<()> {
+    let atc = c.atc.map(|n| format!(" ATC {n}")).unwrap_or_default();
+    let of = c.kind.as_deref().unwrap_or("-");
+    write!(
+        out,
+        "{}  {:<10} batch {:06} {} stan {:06} {} of {of} {} {}: {}{atc}",
+        time(Time(c.at)),
+        c.account,
+        c.batch,
+        c.mti,
+        c.stan,
+        c.what,
+        c.code.as_deref().unwrap_or("--"),
+        c.state.as_deref().unwrap_or("-"),
+        c.cryptogram.as_deref().unwrap_or("-"),
+    )?;
+    let results = c.results.map(|r| format!(", scripts {r}")).unwrap_or_default();
+    let why = c.why.map(|w| format!(", refused: {w}")).unwrap_or_default();
+    writeln!(out, "{results}{why}")?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod check;
 
 use crate::{
     ask::{Ask, What},
+    card::{PERSONAS, PersonaError, Personas},
     code::Code,
     mishap::Mishap,
 };
@@ -24,6 +25,11 @@ use std::{collections::BTreeSet, fmt, path::Path};
 pub const DEMO: &str = include_str!("../worlds/demo.toml");
 /// Greatest size of a world file.
 pub const MAX_WORLD: u64 = 1 << 20;
+
+/// The personas that are built in: the chip cards of every world.
+pub fn personas() -> Result<Personas, PersonaError> {
+    Personas::parse(PERSONAS)
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
@@ -189,6 +195,10 @@ pub struct Card {
     /// F44 issuer part, up to 11 digits.
     #[serde(default = "issuer_id")]
     pub issuer_id: String,
+    /// A persona's: it is made for a day, so that its expiry is not compared, and it pays by its chip without
+    /// an online PIN too.
+    #[serde(skip)]
+    pub chip: bool,
 }
 fn three() -> u32 {
     3
@@ -370,15 +380,47 @@ impl World {
     }
 
     pub fn parse(text: &str) -> Result<Self, WorldError> {
-        let world: World = toml::from_str(text).map_err(|e| {
+        let mut world: World = toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start).min(text.len());
             WorldError::Syntax {
                 line: text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1,
                 rule: e.message().to_owned(),
             }
         })?;
+        world
+            .add_personas()
+            .map_err(|e| WorldError::Invalid { field: "persona".into(), rule: e.to_string() })?;
         world.check()?;
         Ok(world)
+    }
+
+    /// Makes the personas' numbers cards of the world, unless it has cards with these names or numbers:
+    /// `chip-debit`; the second number of a card is `chip-both-2`.
+    fn add_personas(&mut self) -> Result<(), PersonaError> {
+        for persona in personas()?.all {
+            for (n, row) in persona.applications.iter().enumerate() {
+                let more = if n == 0 { String::new() } else { format!("-{}", n + 1) };
+                let name = format!("chip-{}{more}", persona.name);
+                if self.cards.iter().any(|c| c.name == name || c.pan == row.pan) {
+                    continue;
+                }
+                self.cards.push(Card {
+                    name,
+                    pan: row.pan.clone(),
+                    expiry: "3012".into(),
+                    pin: Some(persona.pin.clone()),
+                    pin_limit: three(),
+                    currency: Currency::CNY,
+                    balance: "10000.00".into(),
+                    status: CardStatus::Active,
+                    scheme: cup(),
+                    issuer: issuer(),
+                    issuer_id: issuer_id(),
+                    chip: true,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub fn card_by_pan(&self, pan: &str) -> Option<&Card> {
@@ -432,7 +474,9 @@ mod tests {
         let shown = format!("{w:?}");
         for c in &w.cards {
             assert!(!shown.contains(c.pan()));
-            if let Some(p) = c.pin() {
+            assert_eq!(format!("{c:?}"), format!("Card({} {})", c.name, c.masked()));
+            // A short one may be the digits of a number that is shown in part.
+            if let Some(p) = c.pin().filter(|p| !c.masked().contains(p.reveal())) {
                 assert!(!shown.contains(p.reveal()), "{}", c.name);
             }
         }
@@ -440,6 +484,9 @@ mod tests {
             assert!(!shown.to_uppercase().contains(&hex::encode_upper(a.tmk.reveal())));
         }
         assert_eq!(w.profiles(), ["unionpay", "demo-x919"]);
+        let chips = w.cards.iter().filter(|c| c.chip).map(|c| c.name.as_str());
+        assert_eq!(chips.clone().count(), 10);
+        assert!(chips.clone().any(|n| n == "chip-debit") && chips.clone().any(|n| n == "chip-both-2"));
         assert_eq!(w.account("cup").map(|a| a.fee(10_000)), Some(60));
         assert_eq!(w.account("cup").map(|a| a.fee(100_000_000)), Some(8_000));
     }

@@ -1,12 +1,15 @@
 //! A request before the acquirer's records, inside one SQLite transaction: new, repeated, or overtaken by its
 //! reversal; what it leaves behind and what it is answered.
+use super::chip::Judged;
 use super::decide::{Verdict, refused};
 use super::{
     Account, Ask, BankError, Clock, HostAnswer, Kind, LedgerError, TXN, Transaction, Txn, What, World,
     answer, auth_code, ledger, params, rrn, txn_row,
 };
+use crate::card::{CardIssuer, Script};
 use payterm_schema::PaymentCode;
 use sha2::{Digest as _, Sha256};
+use std::cell::Cell;
 
 pub(super) struct Case<'a> {
     pub world: &'a World,
@@ -14,13 +17,18 @@ pub(super) struct Case<'a> {
     pub account: &'a Account,
     pub ask: &'a Ask,
     pub clock: Clock,
+    pub issuer: &'a CardIssuer,
+    /// Scripts that wait for this card; `told`: the answer has them.
+    pub scripts: &'a [Script],
+    pub told: &'a Cell<bool>,
 }
 
 /// Content that makes two messages of one STAN the same: the payment code (masked: it is not kept), the named
-/// original, the tip.
+/// original, the tip, the chip's data.
 fn content(ask: &Ask) -> String {
     let code = ask.code.as_ref().map(|c| c.masked()).unwrap_or_default();
-    format!("{code} {:?} {:?} {:?}", ask.named, ask.tip, ask.auth)
+    let chip = ask.icc.as_ref().map(|icc| hex::encode(Sha256::digest(icc.bytes()))).unwrap_or_default();
+    format!("{code} {:?} {:?} {:?} {chip}", ask.named, ask.tip, ask.auth)
 }
 
 /// A payment code as it is kept: by a hash.
@@ -77,14 +85,18 @@ impl<'a> Case<'a> {
             .tx
             .prepare_cached("SELECT 1 FROM unmatched_reversal WHERE account = ? AND batch = ? AND stan = ?")?
             .exists(params![name, batch, stan])?;
-        let verdict = if overtaken {
-            refused("12")
-        } else if let Some(code) = forced {
-            refused(code)
-        } else {
-            self.decide()?
+        let judged = if overtaken { Judged::Silent } else { self.judge_chip() };
+        let verdict = match (&judged, forced) {
+            _ if overtaken => refused("12"),
+            (Judged::Wrong(code, _), _) => refused(*code),
+            (Judged::Silent | Judged::Right(_), Some(code)) => refused(code),
+            (Judged::Silent | Judged::Right(_), None) => self.decide()?,
         };
-        self.enter(verdict)
+        let (id, mut reply) = self.enter(verdict)?;
+        if ask.icc.is_some() {
+            self.answer_chip(id, &judged, &mut reply)?;
+        }
+        Ok(reply)
     }
 
     pub(super) fn is_used(&self, code: &PaymentCode) -> Result<bool, BankError> {
@@ -101,10 +113,10 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// Writes the transaction down, posts it, and makes its answer.
-    fn enter(&self, verdict: Verdict<'a>) -> Result<HostAnswer, BankError> {
+    /// Writes the transaction down, posts it, and makes its answer. Gives its number too.
+    fn enter(&self, verdict: Verdict<'a>) -> Result<(i64, HostAnswer), BankError> {
         let (a, ask) = (self.account, self.ask);
-        let What::Do(kind) = ask.what else { return Ok(self.reply("12")) };
+        let What::Do(kind) = ask.what else { return Ok((0, self.reply("12"))) };
         let (code, state) = match &verdict {
             Verdict::Refused(code) => (code.as_str(), "declined"),
             Verdict::Pending { .. } => ("09", "pending"),
@@ -199,7 +211,7 @@ impl<'a> Case<'a> {
         self.tx
             .prepare_cached("UPDATE txn SET rrn = ?, auth = ?, posting = ?, answer = ? WHERE id = ?")?
             .execute(params![reply.rrn, reply.auth_code, posting, serde_json::to_string(&reply)?, id])?;
-        Ok(reply)
+        Ok((id, reply))
     }
 
     /// Moves the money of transaction `id` and marks its original; gives the posting that the transaction

@@ -127,14 +127,14 @@ impl<'a> Case<'a> {
             CardStatus::Expired => return Ok(refused("54")),
             CardStatus::Restricted => return Ok(refused("62")),
         }
-        if self.ask.expiry.as_ref().is_some_and(|e| *e != card.expiry) {
+        if !card.chip && self.ask.expiry.as_ref().is_some_and(|e| *e != card.expiry) {
             return Ok(refused("54"));
         }
         if card.currency != self.account.currency {
             return Ok(refused("57"));
         }
         if kind != Kind::VoiceSale
-            && let Some(code) = self.pin(card, !self.ask.advice)?
+            && let Some(code) = self.pin(card, !self.ask.advice && self.ask.icc.is_none())?
         {
             return Ok(refused(code));
         }

@@ -10,8 +10,10 @@ impl Case<'_> {
         let ask = self.ask;
         let (name, batch, stan) = self.key();
         let Some(t) = self.find("account = ? AND batch = ? AND stan = ?", params![name, batch, stan])? else {
+            self.keep_chip("reversal", None, None)?;
             return self.unmatched();
         };
+        self.keep_chip("reversal", Some(t.id), None)?;
         let mut reply = HostAnswer { amount: ask.amount, rrn: Some(t.rrn.clone()), ..self.reply("00") };
         // A field that the reversal lacks (by profile) or that the original lacked says nothing.
         let differs = |g: Option<&str>, t: Option<&str>| g.is_some() && t.is_some() && g != t;

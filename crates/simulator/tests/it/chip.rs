@@ -1,219 +1,502 @@
-//! Whole runs of the kernel with each test card while its answers are spoilt on the way, the host says
-//! anything, and the card is pulled: PAYTERM_FUZZ seeds (2,000).
+//! Chip cards before the acquirer, over real TCP: a test card, the kernel of `crates/emv`, F55 in the frames
+//! of a profile that lists its elements, the issuer's check and answer, scripts, reversals, script notices.
+use crate::common::{Got, Till, sound};
 use payterm_emv::{
-    Contact, Tag,
-    step::{By, Gone, HostWord, Input, PinWord, Proceed, Step, Verdict},
-    terminal::{Parameters, Terminal},
-    tlv,
+    Contact, Tag, oda,
+    step::{By, End, HostWord, Input, PinAsk, PinWord, Proceed, Step, Verdict},
+    terminal::{Aid, Depth, Limits, Parameters, Terminal, TerminalData, Transaction},
 };
-use payterm_simulator::card::{PERSONAS, Personas, TestCard, play};
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+use payterm_hosts::{Reply, decode, encode, iso8583::Message, read};
+use payterm_primitives::encode_pin_block;
+use payterm_schema::{
+    Kind, Pan,
+    host::{CardSecrets, EntryMode, MessageKind, Plan, ReversalReason},
+    icc::{self, Icc},
+    secret::Pin,
+};
+use payterm_simulator::{
+    Acquirer, Mishap, Options, Running, World,
+    bank::chip::Chip,
+    card::{CA_INDEX, PERSONAS, Personas, Script, TestCard, When, ca_key},
+    world::DEMO,
+};
+use std::{path::Path, process::Command, sync::Arc};
 
-/// What every run must keep.
-#[path = "../../../emv/fuzz/src/watch.rs"]
-mod watch;
-use watch::Watch;
+const DATE: [u8; 3] = [0x26, 0x07, 0x15];
+const DEBIT: &str = "6212345678900010101";
+const OPENING: i64 = 1_000_000;
+/// Elements of a request.
+const SALE: [u32; 16] = [
+    0x9F26, 0x9F27, 0x9F10, 0x9F37, 0x9F36, 0x95, 0x9A, 0x9C, 0x9F02, 0x5F2A, 0x82, 0x9F1A, 0x9F03, 0x9F33,
+    0x84, 0x9F09,
+];
 
-/// Random numbers (splitmix64).
-struct Random(u64);
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let x = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (x ^ x >> 31) % end
+/// `unionpay` with the elements of F55; the built-in profile lists none yet.
+fn profile() -> String {
+    let mut text = include_str!("../../../hosts/profiles/unionpay.toml").to_owned();
+    let list = SALE.map(|t| format!("\"{t:02X}\"")).join(", ");
+    let with = |text: &str, own: &str| {
+        let to = format!("55 = \"{{icc}}\", {own} }}\nicc = [{list}]");
+        assert!(text.contains(&format!("{own} }}")), "{own}");
+        text.replacen(&format!("{own} }}"), &to, 1)
+    };
+    for own in ["60 = \"22{batch}000501\"", "60 = \"10{batch}00050\"", "60 = \"01{batch}00050\""] {
+        text = with(&text, own);
     }
-    fn byte(&mut self) -> u8 {
-        self.below(256) as u8
+    let voice = "values.38 = \"{voice_code}\"\nvalues.60 = \"30{batch}00050\"\n";
+    assert_eq!(text.matches(voice).count(), 1);
+    text = text.replacen(voice, &format!("{voice}values.55 = \"{{icc}}\"\nicc = [{list}]\n"), 1);
+    for (from, to) in [
+        ("[reply]\n", "[reply]\nicc = 55\n"),
+        ("drop = [26", "icc = [\"95\", \"9F1E\", \"9F10\", \"9F36\", \"DF31\"]\ndrop = [26"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
     }
-    fn some(&mut self, end: u64) -> Vec<u8> {
-        (0..self.below(end)).map(|_| self.byte()).collect()
-    }
-    /// True once in so many.
-    fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-    fn at(&mut self, bytes: &[u8]) -> usize {
-        self.below(bytes.len().max(1) as u64) as usize
-    }
-
-    /// An answer as it arrives, not as it was given.
-    fn spoil(&mut self, answer: &mut Vec<u8>) {
-        let at = self.at(answer);
-        match self.below(7) {
-            0 => *answer = self.some(258),
-            1 => answer.truncate(at),
-            2 => drop(answer.splice(at..at, self.some(20))),
-            3 => answer.extend(self.some(260)),
-            4 => *answer = [self.some(3), vec![0x61, self.byte()]].concat(),
-            5 => *answer = vec![0x60 | self.byte() & 0x0F, self.byte()],
-            _ => {
-                if let Some(byte) = answer.get_mut(at) {
-                    *byte ^= 1 << self.below(8);
-                }
-            }
-        }
-    }
-
-    /// The host's data objects: the issuer's answer, scripts, or anything.
-    fn issuer(&mut self, card: &TestCard, code: [u8; 2]) -> Vec<u8> {
-        let mut out = Vec::new();
-        if !self.once_in(4) {
-            out = card.issuer_data(code).unwrap_or_default();
-        }
-        for _ in 0..self.below(4) {
-            let mut script = Vec::new();
-            tlv::write(&mut script, Tag(0x9F18), &self.some(6));
-            for _ in 0..self.below(4) {
-                let ins = [0x16, 0x18, 0x1E, 0x24, 0xDA, 0xAE, 0x20][self.below(7) as usize];
-                let data = self.some(16);
-                let command = [&[0x84, ins, 0, 0, data.len() as u8][..], &data].concat();
-                tlv::write(&mut script, Tag(0x86), &command);
-            }
-            tlv::write(&mut out, Tag(0x71 + self.below(2) as u32), &script);
-        }
-        match self.below(6) {
-            0 => self.spoil(&mut out),
-            1 => out = self.some(120),
-            _ => {}
-        }
-        out
-    }
+    text
+}
+fn world(dir: &Path) -> World {
+    let file = dir.join("profile.toml");
+    std::fs::write(&file, profile()).unwrap();
+    World::parse(&DEMO.replace("profile = \"unionpay\"", &format!("profile = \"{}\"", file.display())))
+        .unwrap()
+}
+fn start(dir: &Path, options: Options) -> (Running, Till) {
+    let running = Acquirer::start(world(dir), options).unwrap();
+    let till = Till::signed_in(&running, "cup");
+    (running, till)
+}
+fn in_memory() -> (tempfile::TempDir, Running, Till) {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, till) = start(dir.path(), Options::fast());
+    (dir, running, till)
+}
+fn card(name: &str) -> TestCard {
+    TestCard::new(&Personas::parse(PERSONAS).unwrap(), name, DATE).unwrap()
 }
 
-/// Terminal and parameters of a seed.
-fn terminal(random: &mut Random) -> (Arc<Terminal>, Arc<Parameters>) {
-    let mut data = play::terminal();
-    data.kind = [0x22, 0x22, 0x22, 0x21, 0x23, 0x25, 0x24][random.below(7) as usize];
-    data.bypass = random.once_in(2);
-    if random.once_in(3) {
-        data.capabilities = [0xE0, random.byte() & 0xF8, random.byte() & 0xE8];
-    }
-    let mut aids = play::aids();
-    for aid in &mut aids {
-        aid.partial = random.once_in(2);
-        if random.once_in(8) {
-            aid.name.truncate(5 + aid.name.len() % 2);
-        }
-        match random.below(6) {
-            0 => (aid.limits.floor, aid.limits.threshold) = (0, 0),
-            // All are chosen for the issuer.
-            1 | 2 => (aid.limits.target, aid.limits.most) = (99, 99),
-            _ => {}
-        }
-        for codes in [&mut aid.limits.online, &mut aid.limits.default, &mut aid.limits.denial] {
-            if random.once_in(6) {
-                *codes = [0; 5].map(|_: u8| random.byte() & random.byte() & random.byte());
-            }
-        }
-    }
-    aids.dedup_by(|a, b| a.name == b.name);
-    let parameters = Parameters::new(1, aids, play::keys(), Vec::new()).unwrap();
-    (Arc::new(Terminal::new(data).unwrap()), Arc::new(parameters))
+/// A card in a terminal, whose issuer is to be asked.
+struct Visit {
+    contact: Contact,
+    /// What the card said for F55.
+    icc: Icc,
 }
-
-/// One run; what it ended with.
-fn run(mut card: TestCard, random: &mut Random) -> Verdict {
-    let (terminal, parameters) = terminal(random);
-    let most = [20_000, 60_000][random.below(2) as usize];
-    let mut payment = play::payment(random.below(most));
-    payment.force_online = random.once_in(6);
-    payment.draw = 1 + random.below(99) as u8;
-    // In so many answers one is spoilt; 0: none.
-    let spoilt = [0, 40, 8][random.below(3) as usize];
-    let mut lied = false;
-    let mut watch = Watch::default();
-    let (mut contact, mut step) = Contact::start(terminal, parameters, payment).unwrap();
+fn kernel(minor: u64) -> (Contact, Step) {
+    let limits = Limits {
+        floor: 0,
+        threshold: 0,
+        target: 0,
+        most: 0,
+        denial: [0; 5],
+        online: [0xFF; 5],
+        default: [0; 5],
+    };
+    let aid = |last: u8| Aid {
+        name: vec![0xA0, 0, 0, 0x03, 0x33, 0x01, 0x01, last],
+        partial: false,
+        version: [0, 0x30],
+        limits,
+        ddol: Some(vec![0x9F, 0x37, 0x04]),
+        tdol: None,
+        online_pin: true,
+    };
+    let (modulus, exponent) = ca_key();
+    let key = oda::CaKey::new([0xA0, 0, 0, 0x03, 0x33], CA_INDEX, &modulus, &exponent, None).unwrap();
+    let terminal = TerminalData {
+        country: 156,
+        kind: 0x22,
+        capabilities: [0xE0, 0xF8, 0xC8],
+        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
+        serial: *b"PT000001",
+        category: 5411,
+        merchant: None,
+        id: None,
+        name: b"SHOP".to_vec(),
+        languages: vec![*b"zh"],
+        bypass: false,
+    };
+    let payment = Transaction {
+        amount: minor,
+        other: 0,
+        currency: 156,
+        exponent: 2,
+        kind: 0,
+        date: DATE,
+        time: [0x13, 0x59, 0x59],
+        sequence: 7,
+        unpredictable: [1, 2, 3, 4],
+        draw: 99,
+        depth: Depth::Full,
+        force_online: true,
+    };
+    let parameters = Parameters::new(1, vec![aid(1), aid(2)], vec![key], Vec::new()).unwrap();
+    Contact::start(Arc::new(Terminal::new(terminal).unwrap()), Arc::new(parameters), payment).unwrap()
+}
+/// Goes on until the issuer is asked, or to the end.
+fn go(contact: &mut Contact, mut step: Step, card: &mut TestCard) -> Result<Icc, Box<End>> {
     loop {
-        watch.step(&step);
         let bytes;
         let input = match step {
-            Step::Done(end) => {
-                watch.end(&end);
-                watch.afterwards(&mut contact);
-                judge(&card, end.verdict, lied);
-                return end.verdict;
-            }
-            _ if spoilt > 0 && random.once_in(150) => match random.below(3) {
-                0 => Input::Gone(Gone::Removed),
-                1 => Input::TimeOut,
-                _ => Input::Stop,
-            },
             Step::Send(command) => {
-                let mut answer = card.answer(&command);
-                if spoilt > 0 && random.once_in(spoilt) {
-                    random.spoil(&mut answer);
-                    lied = true;
-                }
-                bytes = answer;
+                bytes = card.answer(&command);
                 Input::Answer(&bytes)
             }
-            Step::Choose(choices) => Input::Chosen(Some(random.below(choices.len() as u64) as usize)),
+            Step::Choose(_) => Input::Chosen(Some(0)),
             Step::Parameters(_) => Input::Parameters(None),
-            Step::Read(_) => Input::Proceed(Proceed {
-                earlier: random.below(60_000),
-                listed: random.once_in(20),
-                online_pin: !random.once_in(4),
-            }),
-            Step::Pin(ask) => Input::Pin(match random.below(8) {
-                0 => PinWord::NoPad,
-                1 => PinWord::Status(0x63C0 | random.below(4) as u16),
-                2 => PinWord::Bypassed,
-                _ => card.pin_word(&ask),
-            }),
-            Step::Online(_) => {
-                let code = [*b"00", *b"00", *b"10", *b"00", *b"01"][random.below(5) as usize];
-                bytes = random.issuer(&card, code);
-                Input::Host(match random.below(8) {
-                    0 | 1 => HostWord::NotSent,
-                    2 => HostWord::NoReply,
-                    3 => HostWord::Refused { arc: code, issuer: &bytes },
-                    _ => HostWord::Approved { arc: code, issuer: &bytes },
-                })
-            }
+            Step::Read(_) => Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true }),
+            Step::Pin(PinAsk::Online) => Input::Pin(PinWord::Entered),
+            Step::Pin(PinAsk::Plain { .. } | PinAsk::Enciphered { .. }) => Input::Pin(PinWord::NoPad),
+            Step::Online(online) => return Ok(Icc::parse(&online.tags.list(&SALE.map(Tag))).unwrap()),
+            Step::Done(end) => return Err(end),
         };
-        watch.input(&input);
         step = contact.step(input);
     }
 }
-
-/// By the card's own list: where nothing was spoilt, what is approved has a TC of the card as its last word.
-fn judge(card: &TestCard, verdict: Verdict, lied: bool) {
-    let last = card.given().last().map(|given| given.cid);
-    match verdict {
-        Verdict::Approved(_) if !lied => assert_eq!(last, Some(0x40), "approved without the card's TC"),
-        Verdict::Declined if !lied => assert_ne!(last, Some(0x40), "the card gave a TC for nothing"),
-        Verdict::Approved(_) | Verdict::Declined | Verdict::Ended(_) | Verdict::Read => {}
+impl Visit {
+    fn of(card: &mut TestCard, minor: u64) -> Self {
+        card.reset();
+        let (mut contact, step) = kernel(minor);
+        let icc = go(&mut contact, step, card).ok().unwrap();
+        Self { contact, icc }
+    }
+    /// The card hears what the host answered.
+    fn end(mut self, card: &mut TestCard, got: &Got) -> End {
+        let issuer = got.answer().icc.as_ref().map(Icc::bytes).unwrap_or_default();
+        let arc = got.code().as_bytes().try_into().unwrap();
+        let approved = got.code() == "00";
+        let word = if approved {
+            HostWord::Approved { arc, issuer: &issuer }
+        } else {
+            HostWord::Refused { arc, issuer: &issuer }
+        };
+        let step = self.contact.step(Input::Host(word));
+        *go(&mut self.contact, step, card).unwrap_err()
     }
 }
 
+fn plan(till: &mut Till, kind: Kind, minor: u64, icc: &Icc) -> Plan {
+    let amount = (kind != Kind::Balance).then(|| till.money(minor));
+    Plan {
+        amount,
+        mode: Some(EntryMode::Chip),
+        expiry: Some("3012".into()),
+        card_sequence: Some(1),
+        icc: Some(icc.clone()),
+        ..till.plan(kind)
+    }
+}
+fn secrets(till: &Till, pin: Option<&str>) -> CardSecrets {
+    let pan = Pan::parse(DEBIT).unwrap();
+    let pik = &till.keys.as_ref().unwrap().pik;
+    CardSecrets {
+        pin_block: pin.map(|p| encode_pin_block(pik, &Pin::parse(p).unwrap(), &pan).unwrap()),
+        pan: Some(pan),
+        ..CardSecrets::default()
+    }
+}
+fn ask(till: &mut Till, kind: Kind, minor: u64, icc: &Icc, pin: Option<&str>) -> Got {
+    let plan = Plan { pin: pin.is_some(), ..plan(till, kind, minor, icc) };
+    let secrets = secrets(till, pin);
+    till.exchange(MessageKind::Request, plan, &secrets)
+}
+fn sale(till: &mut Till, minor: u64, icc: &Icc) -> Got {
+    ask(till, Kind::Sale, minor, icc, None)
+}
+fn element(icc: &Icc, tag: u32) -> Option<&[u8]> {
+    icc.values(icc::Tag::new(tag).unwrap()).next()
+}
+/// The data without a tag, or with its last bit inverted.
+fn without(icc: &Icc, tag: u32) -> Icc {
+    let all: Vec<_> = icc.iter().map(|(t, _)| t).filter(|t| *t != icc::Tag::new(tag).unwrap()).collect();
+    Icc::parse(&icc.pick(&all)).unwrap()
+}
+fn spoilt(icc: &Icc, tag: u32) -> Icc {
+    let mut one = icc.pick(&[icc::Tag::new(tag).unwrap()]);
+    *one.last_mut().unwrap() ^= 1;
+    Icc::parse(&[without(icc, tag).bytes(), one].concat()).unwrap()
+}
+fn last(running: &Running) -> Chip {
+    running.chips().unwrap().pop().unwrap()
+}
+fn balance(running: &Running) -> i64 {
+    running.balance("card:chip-debit").unwrap()
+}
+
 #[test]
-fn whatever_becomes_of_answers_and_host_only_a_tc_that_was_asked_for_approves() {
-    let seeds: u64 = std::env::var("PAYTERM_FUZZ").ok().map_or(2_000, |n| n.parse().unwrap());
-    let personas = Personas::parse(PERSONAS).unwrap();
-    let card = |persona: &payterm_simulator::card::Persona| {
-        TestCard::new(&personas, &persona.name, play::DATE).unwrap()
-    };
-    let cards: Vec<TestCard> = personas.all.iter().map(card).collect();
-    let offline = &cards[personas.all.iter().position(|p| p.name == "offline").unwrap()];
-    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
-    for seed in 1..=seeds {
-        let mut random = Random(seed);
-        // One in four is the card that decides alone.
-        let any = &cards[random.below(cards.len() as u64) as usize];
-        let card = if random.once_in(4) { offline } else { any }.clone();
-        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(card, &mut random)));
-        let verdict = ended.unwrap_or_else(|_| panic!("seed {seed}"));
-        *ends.entry(format!("{verdict:?}")).or_default() += 1;
+fn a_chip_sale_is_checked_answered_and_kept_and_the_card_believes_the_answer() {
+    let (_dir, r, mut t) = in_memory();
+    let mut card = card("debit");
+    let visit = Visit::of(&mut card, 1_234);
+    let got = ask(&mut t, Kind::Sale, 1_234, &visit.icc, Some("123456"));
+    assert_eq!((got.code(), balance(&r)), ("00", OPENING - 1_234));
+    assert_eq!(element(got.answer().icc.as_ref().unwrap(), 0x91).unwrap()[8..], *b"00");
+    let (rrn, sent) = (got.answer().rrn.clone(), visit.icc.clone());
+    assert_eq!(visit.end(&mut card, &got).verdict, Verdict::Approved(By::HostAndCard));
+    let chip = last(&r);
+    let text = |t: &str| Some(t.to_owned());
+    assert_eq!((chip.what.as_str(), chip.mti.as_str(), chip.stan), ("request", "0200", got.plan.stan.get()));
+    assert_eq!((chip.kind, chip.code, chip.state), (text("sale"), text("00"), text("approved")));
+    assert_eq!((chip.cryptogram, chip.atc, chip.why), (text("ARQC"), Some(1), None));
+    assert_eq!((chip.icc, chip.results), (sent, None));
+    let posting = r.postings().unwrap().pop().unwrap();
+    assert_eq!(posting.rrn, rrn);
+    let data = posting.chip.unwrap();
+    assert_eq!((data.cryptogram, data.atc), (text("ARQC"), Some(1)));
+
+    // A pre-authorisation and a balance, a wrong PIN, not enough money: the issuer answers each.
+    let visit = Visit::of(&mut card, 500);
+    assert_eq!(ask(&mut t, Kind::PreAuth, 500, &visit.icc, None).code(), "00");
+    assert_eq!(r.holds().unwrap()[0].payer, "card:chip-debit");
+    let visit = Visit::of(&mut card, 0);
+    let got = ask(&mut t, Kind::Balance, 0, &visit.icc, Some("123456"));
+    assert_eq!((got.code(), got.answer().balance), ("00", Some(OPENING - 1_734)));
+    assert!(got.answer().icc.is_some());
+    for (minor, pin, code) in [(100, "123457", "55"), (99_999_999, "123456", "51")] {
+        let visit = Visit::of(&mut card, minor);
+        let got = ask(&mut t, Kind::Sale, minor, &visit.icc, Some(pin));
+        assert_eq!(got.code(), code);
+        assert_eq!(element(got.answer().icc.as_ref().unwrap(), 0x91).unwrap()[8..], *code.as_bytes());
+        assert_eq!(visit.end(&mut card, &got).verdict, Verdict::Declined);
     }
-    println!("{ends:?}");
-    for verdict in [
-        Verdict::Approved(By::Card),
-        Verdict::Approved(By::CardUnableOnline),
-        Verdict::Approved(By::HostAndCard),
-        Verdict::Declined,
+    assert_eq!(r.chips().unwrap().iter().map(|c| c.atc).collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(Some));
+    // A card of a persona that is swiped is a card like others; a card without a chip has nothing to check.
+    assert_eq!(t.sale("chip-debit", 100, None).code(), "55");
+    assert_eq!(t.sale("chip-debit", 100, Some("123456")).code(), "00");
+    assert!(t.sale("alice", 100, Some("123456")).answer().icc.is_none());
+    assert!(r.postings().unwrap().pop().unwrap().chip.is_none());
+    sound(&r);
+}
+
+#[test]
+fn a_wrong_cryptogram_moves_nothing_and_the_ledger_says_why() {
+    let (_dir, r, mut t) = in_memory();
+    let mut card = card("debit");
+    let icc = Visit::of(&mut card, 1_000).icc;
+    let wrong = "the card's cryptogram is wrong";
+    for (icc, minor, code, why) in [
+        (spoilt(&icc, 0x9F26), 1_000, "05", wrong),
+        (spoilt(&icc, 0x95), 1_000, "05", wrong),
+        (spoilt(&icc, 0x9F36), 1_000, "05", wrong),
+        (without(&icc, 0x9F10), 1_000, "30", "tag 9F10 is missing"),
+        (icc.clone(), 1_001, "05", "the card was asked for another amount (9F02) than F4"),
     ] {
-        let times = ends.get(&format!("{verdict:?}")).copied().unwrap_or_default();
-        assert!(times * 400 >= seeds, "{verdict:?}: {times} of {seeds}");
+        let got = sale(&mut t, minor, &icc);
+        assert_eq!((got.code(), &got.answer().icc), (code, &None), "{why}");
+        let chip = last(&r);
+        assert_eq!((chip.why.as_deref(), chip.code.as_deref()), (Some(why), Some(code)));
+        assert_eq!(chip.state.as_deref(), Some("declined"), "{why}");
     }
+    let plan = Plan { card_sequence: Some(2), ..plan(&mut t, Kind::Sale, 1_000, &icc) };
+    let secrets = secrets(&t, None);
+    assert_eq!(t.exchange(MessageKind::Request, plan, &secrets).code(), "05", "another sequence number");
+    assert_eq!(balance(&r), OPENING);
+    assert_eq!(sale(&mut t, 1_000, &icc).code(), "00", "none of it counted");
+    sound(&r);
+}
+
+#[test]
+fn the_same_message_is_answered_the_same_and_an_old_cryptogram_pays_nothing_not_even_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { state: Some(dir.path().join("state")), ..Options::default() };
+    let (r, mut t) = start(dir.path(), options());
+    let mut card = card("debit");
+    let [old, icc] = [1_000, 1_000].map(|minor| Visit::of(&mut card, minor).icc);
+    // Busy: the issuer heard nothing, the same question goes under a new STAN.
+    r.mishaps().next(Mishap::Busy).unwrap();
+    let busy = sale(&mut t, 1_000, &icc);
+    assert_eq!((busy.code(), &busy.answer().icc), ("91", &None));
+    let (plan, secrets) = (plan(&mut t, Kind::Sale, 1_000, &icc), secrets(&t, None));
+    let first = t.exchange(MessageKind::Request, plan.clone(), &secrets);
+    let again = t.exchange(MessageKind::Request, plan.clone(), &secrets);
+    assert_eq!((first.code(), &first.answer().icc), ("00", &again.answer().icc));
+    assert_eq!((again.code(), balance(&r)), ("00", OPENING - 1_000));
+    let other = Plan { icc: Some(old.clone()), ..plan };
+    assert_eq!(t.exchange(MessageKind::Request, other, &secrets).code(), "94", "one STAN, other data");
+    assert_eq!(sale(&mut t, 1_000, &old).code(), "05");
+    assert_eq!(last(&r).why.as_deref(), Some("the card's counter has been approved before"));
+    let batch = t.stan;
+    drop(t);
+    r.stop();
+    let (r, mut t) = start(dir.path(), options());
+    t.stan = batch + 10;
+    assert_eq!(sale(&mut t, 1_000, &old).code(), "05", "after a restart too");
+    let visit = Visit::of(&mut card, 1_000);
+    assert_eq!(sale(&mut t, 1_000, &visit.icc).code(), "00");
+    assert_eq!(balance(&r), OPENING - 2_000);
+    sound(&r);
+}
+
+#[test]
+fn an_advice_with_a_wrong_tc_is_refused() {
+    let (_dir, r, mut t) = in_memory();
+    let mut card = card("debit");
+    let visit = Visit::of(&mut card, 100);
+    let got = sale(&mut t, 100, &visit.icc);
+    let end = visit.end(&mut card, &got);
+    let tc = Icc::parse(&end.tags.list(&SALE.map(Tag))).unwrap();
+    assert_eq!(element(&tc, 0x9F27), Some(&[0x40][..]));
+    for (icc, code) in [(spoilt(&tc, 0x9F26), "05"), (without(&tc, 0x9F37), "05"), (tc, "00")] {
+        let plan = Plan { auth_code: Some("V4C0D3".into()), ..plan(&mut t, Kind::VoiceSale, 100, &icc) };
+        let secrets = secrets(&t, None);
+        let got = t.exchange(MessageKind::Request, plan, &secrets);
+        assert_eq!((got.code(), &got.answer().icc), (code, &None));
+        let why = (code == "05").then_some("the card's TC is wrong");
+        assert_eq!((last(&r).why.as_deref(), last(&r).cryptogram.as_deref()), (why, Some("TC")));
+    }
+    assert_eq!(balance(&r), OPENING - 200);
+    sound(&r);
+}
+
+#[test]
+fn a_forced_refusal_is_the_issuers_too() {
+    let (_dir, r, mut t) = in_memory();
+    let mut card = card("debit");
+    r.mishaps().next(Mishap::Code { code: "61".parse().unwrap() }).unwrap();
+    let visit = Visit::of(&mut card, 100);
+    let got = sale(&mut t, 100, &visit.icc);
+    assert_eq!(got.code(), "61");
+    let end = visit.end(&mut card, &got);
+    assert_eq!(end.verdict, Verdict::Declined);
+    assert_eq!(end.tags.get(Tag(0x95)).unwrap()[4] & 0x40, 0, "the card knows its issuer");
+}
+
+/// A script notice (0620) with these fields changed.
+fn notice(till: &mut Till, of: &Plan, stan: u32, changes: &[(u8, &[u8])]) -> String {
+    let template = plan(till, Kind::Sale, 100, &Icc::default());
+    let built = till.build(MessageKind::Request, &template, &secrets(till, None));
+    let sale = decode(&till.profile, built.bytes.reveal()).unwrap();
+    let mut message = Message::new("0620").unwrap();
+    for n in [2, 4, 22, 23, 41, 42, 49] {
+        if let Some(value) = sale.message.get(n) {
+            message.set(n, value).unwrap();
+        }
+    }
+    message.set(3, "000000").unwrap();
+    message.set(11, format!("{stan:06}")).unwrap();
+    message.set(60, format!("00{}951", of.batch)).unwrap();
+    message.set(61, format!("{}{}", of.batch, of.stan)).unwrap();
+    for (n, value) in changes {
+        message.set(*n, *value).unwrap();
+    }
+    let bytes = encode(&till.profile, &sale.envelope, &mut message, Some(&till.mak)).unwrap();
+    till.send(bytes.reveal());
+    let frame = till.frame(std::time::Duration::from_secs(60)).unwrap();
+    let Reply { answer, .. } = read(&till.profile, &frame, &till.mak).unwrap();
+    answer.code
+}
+
+#[test]
+fn scripts_go_to_the_card_once_and_their_results_are_kept() {
+    let (_dir, r, mut t) = in_memory();
+    let mut card = card("debit");
+    let count = Script::OfflineCount { when: When::Before, count: 9 };
+    r.script("chip-debit", &[Script::PinUnblock { when: When::After }]).unwrap();
+    r.script("chip-debit", &[count]).unwrap();
+    assert_eq!(r.script("alice", &[count]), Err("the card has no chip"));
+    assert_eq!(r.script("nobody", &[count]), Err("there is no such card"));
+    assert!(r.script("chip-debit", &[count; 7]).is_err());
+    // A wrong cryptogram takes none away.
+    let visit = Visit::of(&mut card, 100);
+    assert_eq!(sale(&mut t, 100, &spoilt(&visit.icc, 0x9F26)).code(), "05");
+    let (plan, secrets) = (plan(&mut t, Kind::Sale, 100, &visit.icc), secrets(&t, None));
+    let got = t.exchange(MessageKind::Request, plan.clone(), &secrets);
+    let told = got.answer().icc.clone().unwrap();
+    assert!(element(&told, 0x71).is_some() && element(&told, 0x72).is_some());
+    let again = t.exchange(MessageKind::Request, plan.clone(), &secrets);
+    assert_eq!(again.answer().icc.as_ref(), Some(&told), "a repeat has them too");
+    let end = visit.end(&mut card, &got);
+    assert_eq!(end.scripts, [[0x20, 0, 0, 0, 0x71], [0x20, 0, 0, 0, 0x72]]);
+    let next = Visit::of(&mut card, 100);
+    let got = sale(&mut t, 100, &next.icc);
+    let told = got.answer().icc.clone().unwrap();
+    assert!(got.code() == "00" && element(&told, 0x71).is_none() && element(&told, 0x72).is_none(), "once");
+
+    let results = end.scripts.concat();
+    let f55 = [&[0x9F, 0x36, 2, 0, 1, 0xDF, 0x31, results.len() as u8][..], &results].concat();
+    assert_eq!(notice(&mut t, &plan, 900, &[(55, &f55)]), "00");
+    assert_eq!(notice(&mut t, &plan, 900, &[(55, &f55)]), "00", "again");
+    let other = [&f55[..f55.len() - 1], &[0x73]].concat();
+    assert_eq!(notice(&mut t, &plan, 900, &[(55, &other)]), "94");
+    let kept: Vec<Chip> = r.chips().unwrap().into_iter().filter(|c| c.what == "notice").collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((kept[0].mti.as_str(), kept[0].stan, kept[0].kind.as_deref()), ("0620", 900, Some("sale")));
+    assert_eq!(kept[0].results.as_deref(), Some("20000000712000000072"));
+    assert_eq!(kept[0].atc, Some(1));
+    // Not of this terminal; another code in F60; no results, or some that are cut.
+    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (61, b"000001000999")]), "25");
+    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (60, b"00000001952")]), "12");
+    for bad in [&[0x9F, 0x36, 2, 0, 1][..], &[0xDF, 0x31, 4, 0, 0, 0, 0], &[0xDF, 0x31, 0], &[0xDF, 0x31, 9]]
+    {
+        assert_eq!(notice(&mut t, &plan, 901, &[(55, bad)]), "30", "{bad:02X?}");
+    }
+    assert_eq!(r.chips().unwrap().iter().filter(|c| c.what == "notice").count(), 1);
+    sound(&r);
+}
+
+#[test]
+fn a_reversals_data_are_kept_beside_its_payment() {
+    let (_dir, r, mut t) = in_memory();
+    let mut card = card("debit");
+    let visit = Visit::of(&mut card, 100);
+    let got = sale(&mut t, 100, &visit.icc);
+    let icc = [&visit.icc.bytes()[..], &[0xDF, 0x31, 5, 0x20, 0, 0, 0, 0x71]].concat();
+    let undo = Plan { icc: Some(Icc::parse(&icc).unwrap()), ..got.plan.clone() };
+    let sealed = secrets(&t, None);
+    let reason = MessageKind::Reversal(ReversalReason::Other);
+    for _ in 0..2 {
+        assert_eq!(t.exchange(reason, undo.clone(), &sealed).code(), "00");
+    }
+    let all = r.chips().unwrap();
+    assert_eq!(all.len(), 2, "one of the sale, one of its reversal");
+    let chip = &all[1];
+    assert_eq!((chip.what.as_str(), chip.mti.as_str(), chip.atc), ("reversal", "0400", Some(1)));
+    assert_eq!((chip.state.as_deref(), chip.cryptogram.as_deref()), (Some("reversed"), None));
+    assert_eq!(chip.results.as_deref(), Some("2000000071"));
+    assert_eq!(chip.icc.iter().count(), 4, "95, 9F10, 9F36, DF31");
+    let chips: Vec<_> = r.postings().unwrap().iter().rev().take(2).map(|p| p.chip.clone().unwrap()).collect();
+    assert_eq!(
+        chips.iter().map(|c| (c.cryptogram.is_some(), c.atc)).collect::<Vec<_>>(),
+        [(false, Some(1)), (true, Some(1))]
+    );
+    // One that overtakes its request: kept, and the request is refused without the issuer.
+    let visit = Visit::of(&mut card, 100);
+    let late = plan(&mut t, Kind::Sale, 100, &visit.icc);
+    assert_eq!(t.exchange(reason, late.clone(), &sealed).code(), "25");
+    assert_eq!((last(&r).what.as_str(), last(&r).kind), ("reversal", None));
+    let got = t.exchange(MessageKind::Request, late, &sealed);
+    assert_eq!((got.code(), &got.answer().icc, balance(&r)), ("12", &None, OPENING));
+    sound(&r);
+}
+
+#[test]
+fn scripts_are_told_and_chip_data_are_listed_by_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let (r, mut t) = start(dir.path(), Options { state: Some(state.clone()), ..Options::default() });
+    let program = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_payterm-acquirer"));
+        let out = command.args(args).arg("--state").arg(&state).output().unwrap();
+        (out.status.success(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
+    };
+    assert_eq!(program(&["script", "chip-debit", "offline-count", "9", "--before"]), (true, String::new()));
+    for (bad, why) in [
+        (&["script", "alice", "card-block"][..], "card alice: the card has no chip"),
+        (&["script", "chip-debit", "reboot"], "there is no such 'reboot'"),
+        (&["script", "chip-debit", "offline-count"], "there is no such 'offline-count'"),
+    ] {
+        let (fine, said) = program(bad);
+        assert!(!fine && said.contains(why), "{said}");
+    }
+    let visit = Visit::of(&mut card("debit"), 100);
+    let got = sale(&mut t, 100, &visit.icc);
+    assert!(element(got.answer().icc.as_ref().unwrap(), 0x71).is_some());
+    assert_eq!(sale(&mut t, 100, &spoilt(&visit.icc, 0x9F26)).code(), "05");
+    let (_, said) = program(&["chips"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].ends_with("request of sale 00 approved: ARQC ATC 1"), "{said}");
+    assert!(lines[1].ends_with("declined: ARQC ATC 1, refused: the card's cryptogram is wrong"), "{said}");
+    assert!(program(&["ledger"]).1.contains(" chip ARQC ATC 1\n"));
+    let (_, json) = program(&["chips", "--json"]);
+    assert!(json.contains("\"atc\":1") && !json.contains(DEBIT), "{json}");
+    sound(&r);
 }

@@ -63,7 +63,8 @@ impl Till {
     pub fn at(world: World, addr: SocketAddr, account: &str) -> Self {
         let a = world.account(account).unwrap().clone();
         Self {
-            profile: Profile::builtin(&a.profile).unwrap(),
+            profile: Profile::builtin(&a.profile)
+                .unwrap_or_else(|_| Profile::parse(&std::fs::read_to_string(&a.profile).unwrap()).unwrap()),
             station: Station {
                 mid: a.mid.to_string(),
                 tid: a.tid.to_string(),

@@ -1,5 +1,6 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod card;
 mod chip;
 mod common;
 mod kinds;
@@ -8,4 +9,5 @@ mod model;
 mod program;
 mod protocol;
 mod settlement;
+mod spoilt;
 mod tms;

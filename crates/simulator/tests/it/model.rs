@@ -282,6 +282,8 @@ fn ask(s: Step) -> Ask {
         stan: s.stan(),
         amount: Some(s.amount),
         currency: Some(156),
+        psn: None,
+        icc: None,
         pan: Pan::parse("6212345678900000003").ok(),
         expiry: None,
         pin: Pin::parse("123456").map_or(PinGiven::None, PinGiven::Clear),

@@ -201,7 +201,7 @@ fn a_state_of_another_version_is_refused() {
     )
     .err()
     .unwrap();
-    assert!(e.to_string().starts_with("state: version 7 is not the 2"), "{e}");
+    assert!(e.to_string().starts_with("state: version 7 is not the 3"), "{e}");
 }
 
 #[test]
