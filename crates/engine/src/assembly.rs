@@ -180,14 +180,16 @@ impl Frame<'_> {
             encipher: Arc::new(move |slot, pin, pan| {
                 vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
             }),
+            kernel: None,
         };
+        let chip = kept.drivers.run_cards(&config.devices, false);
         let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
         let papers =
             Papers::new(config.clone(), self.profiles.clone(), templates, self.font(), self.spoken.clone());
         let papers = Arc::new(papers);
         kept.info.send_replace(Info { up: false, shown: Arc::new(first_info(config, self.test)) });
         let services = Arc::new(Services {
-            settings: Arc::new(settings(config, &self.profiles, self.test)),
+            settings: Arc::new(settings(config, &self.profiles, self.test, chip)),
             store: kept.store.clone(),
             vault: kept.vault.clone(),
             clock: kept.clock.clone(),
@@ -344,7 +346,13 @@ fn station(a: &AccountConfig, test: bool) -> Station {
     Station { mid: a.mid.to_string(), tid: a.tid.to_string(), currency: a.currency, nii: a.nii, test }
 }
 
-fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test: bool) -> Settings {
+/// `chip`: chip cards run on one of the readers.
+fn settings(
+    config: &Config,
+    profiles: &BTreeMap<AccountId, Arc<Profile>>,
+    test: bool,
+    chip: bool,
+) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];
         AccountSettings {
@@ -365,8 +373,7 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test:
         settlement: config.settlement.clone(),
         test,
         printer: config.devices.iter().any(|d| d.role() == Some(DeviceRole::Receipt)),
-        // The kernel comes with the chip issue.
-        chip: false,
+        chip,
         snapshot_every: config.store.snapshot_every,
         not_before: clock::NOT_BEFORE,
         tms: config.tms.as_ref().map(|t| {

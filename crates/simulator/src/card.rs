@@ -9,6 +9,7 @@ mod issue;
 mod persona;
 mod rsa;
 mod verify;
+pub mod vpcd;
 
 pub use issue::CA_INDEX;
 pub use persona::{Certificate, PERSONAS, Persona, PersonaError, Personas};
