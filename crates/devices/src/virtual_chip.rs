@@ -90,10 +90,8 @@ impl ChipSlot {
         talk(card).map_err(|e| {
             // An answer that comes late would be taken for that of the next command.
             self.card = None;
-            match e.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::InvalidData => CardFault::Mute,
-                _ => CardFault::Removed,
-            }
+            let silent = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::InvalidData];
+            if silent.contains(&e.kind()) { CardFault::Mute } else { CardFault::Removed }
         })
     }
 }

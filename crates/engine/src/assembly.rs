@@ -2,6 +2,7 @@
 use crate::{
     clock::{self, Clock},
     device::{DeviceEvent, Devices, Registry, Surroundings},
+    emv,
     engine::{EngineError, Options},
     granted::with_granted,
     hostlink::{self, HostLink, LateSink, Line},
@@ -167,6 +168,7 @@ impl Frame<'_> {
         // The last that can fail, and before anything runs.
         let line = |a| self.line(a).map(Arc::new);
         let lines = config.accounts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+        let kernel = emv::kernel(config).map_err(EngineError::Emv)?;
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
@@ -180,9 +182,9 @@ impl Frame<'_> {
             encipher: Arc::new(move |slot, pin, pan| {
                 vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
             }),
-            kernel: None,
+            kernel,
         };
-        let chip = kept.drivers.run_cards(&config.devices, false);
+        let chip = kept.drivers.run_cards(&config.devices, env.kernel.is_some());
         let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
         let papers =
             Papers::new(config.clone(), self.profiles.clone(), templates, self.font(), self.spoken.clone());

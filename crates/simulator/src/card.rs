@@ -153,6 +153,24 @@ pub fn ca_key() -> (Vec<u8>, Vec<u8>) {
     (ca.modulus, ca.exponent)
 }
 
+/// The test CA's key as an acquirer sends one (370), under this provider.
+pub fn ca_key_370(rid: [u8; 5]) -> Vec<u8> {
+    let (modulus, exponent) = ca_key();
+    let sum = sha1(&[&rid, &[CA_INDEX], &modulus, &exponent]);
+    let (index, end, one) = ([CA_INDEX], b"20991231", [1]);
+    let objects: [(u32, &[u8]); 8] = [
+        (0x9F06, &rid),
+        (0x9F22, &index),
+        (0xDF05, end),
+        (0xDF06, &one),
+        (0xDF07, &one),
+        (0xDF02, &modulus),
+        (0xDF04, &exponent),
+        (0xDF03, &sum),
+    ];
+    objects.iter().flat_map(|(tag, value)| object(*tag, value)).collect()
+}
+
 impl TestCard {
     /// The persona's card, made for a day (YYMMDD, BCD): its dates lie around it.
     pub fn new(personas: &Personas, name: &str, date: [u8; 3]) -> Result<Self, PersonaError> {

@@ -5,11 +5,17 @@ use crate::rig::{Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
 use payterm_schema::{
     DeviceKind, Outcome, Status,
-    config::{Config, DeviceConfig},
+    config::{Config, DeviceConfig, EmvConfig},
     host::EntryMode,
 };
+use payterm_simulator::card::{TestCard, ca_key_370, vpcd::Inserted};
 use slot::{PIN, Slot};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// F55 of a sale and of a reversal, as in docs/host-protocol.md.
 const ICC: &str = r#"["9F26", "9F27", "9F10", "9F37", "9F36", "95", "9A", "9C", "9F02", "5F2A", "82", "9F1A",
@@ -43,7 +49,7 @@ fn rig(slot: &Arc<Slot>) -> Rig {
 }
 
 /// A card whose issuer does not answer its cryptogram.
-fn plain() -> payterm_simulator::card::TestCard {
+fn plain() -> TestCard {
     let issuer = "issuer_authentication = \"external\"";
     slot::card("debit", |text| text.replacen(issuer, "issuer_authentication = \"none\"", 1))
 }
@@ -125,4 +131,61 @@ fn a_cancel_ends_the_card_between_two_commands() {
     assert!(sent < 10 && slot.lock().sent == sent, "{sent} commands");
     slot.lock().slow = Duration::ZERO;
     pays(&mut rig, &slot, "b");
+}
+
+/// The demo with a socket for cards, and what `[emv]` needs for the test CA.
+fn rig_with_socket() -> (Rig, SocketAddr) {
+    // A port that is free now.
+    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rig = Rig::new(|config| {
+        let chip = config.devices.iter_mut().find(|device| device.kind == DeviceKind::ChipReader).unwrap();
+        chip.options.insert("card".into(), at.to_string().into());
+        let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
+        let text = format!(
+            "version = 1\nkeys = [\"{key}\"]\n[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n"
+        );
+        let path = config.store.dir.parent().unwrap().join("emv.toml");
+        std::fs::write(&path, text).unwrap();
+        config.emv = Some(EmvConfig::new(path));
+        assert_eq!(config.check(), Ok(()));
+        chip_profile(config);
+    });
+    (rig, at)
+}
+fn insert(rig: &Rig, at: SocketAddr) -> Inserted {
+    let mut inserted = None;
+    let found = std::cell::RefCell::new(&mut inserted);
+    rig.until("the reader listens", |_| {
+        **found.borrow_mut() = Inserted::insert(plain(), at).ok();
+        found.borrow().is_some()
+    });
+    inserted.unwrap()
+}
+
+#[test]
+fn a_card_behind_a_socket_pays_through_the_configured_kernel() {
+    let (mut rig, at) = rig_with_socket();
+    let before = rig.balance();
+    let key = rig.begin_patiently(sale("a"));
+    let inserted = insert(&rig, at);
+    rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
+    let outcome = rig.end(&key, true);
+    assert_eq!((outcome.status, outcome.entry), (Status::Approved, Some(EntryMode::Chip)), "{outcome:?}");
+    assert_eq!(rig.balance(), before - 1_234);
+    let card = inserted.pull();
+    let given: Vec<_> = card.given().iter().map(|given| (given.cid, given.amount)).collect();
+    assert_eq!(given, [0x80, 0x40].map(|cid| (cid, [0, 0, 0, 0, 0x12, 0x34])));
+    // Pulled before the PIN is typed: nothing is paid, and the next card is taken.
+    let key = rig.begin_patiently(sale("b"));
+    let inserted = insert(&rig, at);
+    // It is read, and more.
+    std::thread::sleep(Duration::from_secs(1));
+    drop(inserted);
+    let outcome = rig.end(&key, true);
+    assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
+    let key = rig.begin_patiently(sale("c"));
+    let _inserted = insert(&rig, at);
+    rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
+    assert_eq!(rig.end(&key, true).status, Status::Approved);
+    assert_eq!(rig.balance(), before - 2 * 1_234);
 }

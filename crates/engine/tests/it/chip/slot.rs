@@ -84,6 +84,7 @@ pub struct State {
     pub card: Option<TestCard>,
     /// The card was found and is not released yet.
     found: bool,
+    powered: bool,
     interrupted: bool,
     /// Commands so far.
     pub sent: usize,
@@ -146,6 +147,7 @@ impl CardReader for Reader {
         let mut state = self.0.lock();
         let card = state.card.as_mut().ok_or(CardFault::Removed)?;
         card.reset();
+        state.powered = true;
         Ok(vec![0x3B, 0x00])
     }
     fn transmit(&mut self, command: &[u8], _: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault> {
@@ -153,6 +155,9 @@ impl CardReader for Reader {
         std::thread::sleep(slow);
         let mut state = self.0.lock();
         state.sent += 1;
+        if !state.powered {
+            return Err(CardFault::Mute);
+        }
         let card = state.card.as_mut().ok_or(CardFault::Removed)?;
         Ok(Zeroizing::new(card.answer(command)))
     }
@@ -162,6 +167,7 @@ impl CardReader for Reader {
     fn release(&mut self) -> Result<(), DeviceError> {
         let mut state = self.0.lock();
         state.released += 1;
+        state.powered = false;
         // A card that nobody took is forgotten.
         state.found = true;
         Ok(())
