@@ -4,6 +4,7 @@
 mod account;
 mod bus;
 mod device;
+mod emv;
 mod flow;
 mod limits;
 mod machine;
@@ -18,6 +19,7 @@ mod values;
 pub use account::{AccountConfig, NOT_PLAIN, PlainLine, RefusalWithoutMac, RouteConfig, TlsConfig};
 pub use bus::{BusConfig, BusKind, CallerConfig};
 pub use device::{DeviceConfig, DeviceOptions, DeviceRole};
+pub use emv::EmvConfig;
 pub use flow::{FlowConfig, NoCvmConfig};
 pub use limits::{Limits, Sum};
 pub use machine::{InhibitConfig, LogConfig, LogindLock, StoreConfig, VaultConfig};
@@ -59,6 +61,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The acquirer's terminal management, where a terminal applies for its accounts. Default: none.
     pub tms: Option<TmsConfig>,
+    /// Chip cards. Default: none, no card runs.
+    pub emv: Option<EmvConfig>,
 }
 
 impl Config {
@@ -96,6 +100,9 @@ impl Config {
         self.bus.check(Rules::of(all, "bus"));
         if let Some(tms) = &self.tms {
             tms.check(Rules::of(all, "tms"));
+        }
+        if let Some(emv) = &self.emv {
+            emv.check(Rules::of(all, "emv"));
         }
         self.store.check(Rules::of(all, "store"));
         broken

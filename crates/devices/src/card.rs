@@ -30,6 +30,11 @@ pub trait CardReader: Send {
     /// Sends one command and gives its answer, status word included (ISO/IEC 7816-4). Either may hold a card
     /// number. A card that has not answered when `timeout` is over is mute.
     fn transmit(&mut self, command: &[u8], timeout: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault>;
+    /// Tells whether the card that is powered is still there. Default: a reader that cannot tell, so that the
+    /// next command shows it.
+    fn present(&mut self) -> Result<bool, DeviceError> {
+        Ok(true)
+    }
     /// Lets go of the card and switches the field off; a card that nobody took is forgotten.
     fn release(&mut self) -> Result<(), DeviceError>;
     /// Callback that makes the `wait` under way (or, without one, the following one) return `Ok(None)` at

@@ -1,6 +1,8 @@
 //! Register of drivers, a value: the engine is given one, and whoever makes it may enter drivers of their
 //! own.
-use crate::{CardDevice, DeviceError, Display, Printer, Source, VirtualBench, escpos, virtual_driver};
+use crate::{
+    CardDevice, CardKernel, DeviceError, Display, Printer, Source, VirtualBench, escpos, virtual_driver,
+};
 use payterm_schema::{
     DeviceKind, Fault, Pan, PinBlock, PinPad,
     config::{Config, DeviceConfig},
@@ -53,6 +55,9 @@ faces! {
 /// it. The error text holds no digit.
 pub type Encipher = Arc<dyn Fn(&str, &Pin, &Pan) -> Result<PinBlock, String> + Send + Sync>;
 
+/// Function that makes the terminal's own card kernel, for one reader.
+pub type MakeKernel = Arc<dyn Fn() -> Box<dyn CardKernel> + Send + Sync>;
+
 /// Environment that drivers are opened with.
 #[derive(Clone)]
 pub struct Env {
@@ -60,6 +65,8 @@ pub struct Env {
     pub bench: VirtualBench,
     /// PIN encipherment, for software PIN pads only.
     pub encipher: Encipher,
+    /// Card kernel for readers that bring none; none: the terminal has none.
+    pub kernel: Option<MakeKernel>,
 }
 
 /// Check of the keys of a device that are the driver's: address and options. It opens nothing.
@@ -67,6 +74,10 @@ pub type Check = Arc<dyn Fn(&DeviceConfig) -> Result<(), DeviceError> + Send + S
 /// Function that opens a unit. It gives all the faces that the unit has; those that are not configured are
 /// dropped.
 pub type Open = Arc<dyn Fn(&DeviceConfig, &Env) -> Result<Vec<Face>, DeviceError> + Send + Sync>;
+
+/// Tells whether chip cards run on this reader, configured as it is. `kernel`: the terminal has a kernel of
+/// its own.
+pub type RunsCards = Arc<dyn Fn(&DeviceConfig, bool) -> bool + Send + Sync>;
 
 /// Row of a driver in the register.
 #[derive(Clone)]
@@ -77,6 +88,8 @@ pub struct Registration {
     pub kinds: Cow<'static, [DeviceKind]>,
     /// Virtual: every screen and slip says TEST, and only accounts on this machine are served.
     pub is_virtual: bool,
+    /// None: it has no chip reader on which cards run.
+    pub runs_cards: Option<RunsCards>,
     pub check: Check,
     pub open: Open,
 }
@@ -162,6 +175,15 @@ impl Drivers {
     /// Tells whether one of them is virtual: then this is a test terminal.
     pub fn any_virtual(&self, devices: &[DeviceConfig]) -> bool {
         devices.iter().any(|d| self.is_virtual(d))
+    }
+
+    /// Tells whether chip cards run on one of the readers: a kernel of the reader's own is there, or
+    /// (`kernel`) the terminal's.
+    pub fn run_cards(&self, devices: &[DeviceConfig], kernel: bool) -> bool {
+        devices.iter().filter(|device| device.kind == DeviceKind::ChipReader).any(|device| {
+            let driver = self.0.iter().find(|row| row.driver == device.driver);
+            driver.and_then(|row| row.runs_cards.as_ref()).is_some_and(|runs| runs(device, kernel))
+        })
     }
 
     /// Opens the unit with its driver.

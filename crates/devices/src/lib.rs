@@ -21,12 +21,13 @@ mod source;
 mod switch;
 pub mod track;
 pub mod virtual_bench;
+mod virtual_chip;
 pub mod virtual_control;
 mod virtual_driver;
 
 pub use card::{CardDevice, CardFault, CardKernel, CardReader};
 pub use display::{Display, DisplaySize, pattern};
-pub use drivers::{Drivers, Encipher, Env, Face, Handle, Registration};
+pub use drivers::{Drivers, Encipher, Env, Face, Handle, MakeKernel, Registration, RunsCards};
 pub use emv_kernel::EmvKernel;
 pub use error::DeviceError;
 pub use options::options;

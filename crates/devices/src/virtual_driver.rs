@@ -4,6 +4,7 @@ use crate::{
     PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, Source, SourceEvent, Switch,
     options,
     virtual_bench::{PinAct, Port},
+    virtual_chip::ChipSlot,
 };
 use payterm_schema::{
     DeviceKind, Money, Pan, PinPad,
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
@@ -43,6 +45,7 @@ pub(crate) fn registration() -> Registration {
         driver: "virtual".into(),
         kinds: KINDS.into(),
         is_virtual: true,
+        runs_cards: Some(Arc::new(|device, kernel| kernel && device.options.contains_key("card"))),
         check: Arc::new(|device| read(device).map(drop)),
         open: Arc::new(open),
     }
@@ -62,6 +65,13 @@ struct ScreenOptions {
     #[serde(default)]
     size: DisplaySize,
 }
+/// Options of a chip reader.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChipOptions {
+    /// Where a program with a card connects; none: the bench inserts cards, which have no chip.
+    card: Option<String>,
+}
 /// Options of every other kind: none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,10 +83,12 @@ struct Keys {
     file: Option<PathBuf>,
     width: PaperWidth,
     size: DisplaySize,
+    card: Option<SocketAddr>,
 }
 
 /// Checks address and options. Only a printer has an address: `file:PATH`, to which the text of every paper
-/// is appended (created with mode 0600). Its width and the size of a display are the only options.
+/// is appended (created with mode 0600). Its width, the size of a display and the socket of a chip reader's
+/// cards are the only options.
 fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
     let bad = |rule: &'static str| DeviceError::rule(&device.name, "address", rule);
     if device.kind == DeviceKind::Printer {
@@ -87,20 +99,36 @@ fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
         let (file, PaperOptions { paper_mm: width }) = (path.transpose()?, options(device)?);
         return Ok(Keys { file, width, ..Keys::default() });
     }
-    let ScreenOptions { size } = if device.kind == DeviceKind::Display {
+    let ChipOptions { card } =
+        if device.kind == DeviceKind::ChipReader { options(device)? } else { ChipOptions::default() };
+    let listens = |text: String| {
+        let at: Option<SocketAddr> = text.parse().ok();
+        let rule = "address and port on this machine: 127.0.0.1:35963";
+        at.filter(|at| at.ip().is_loopback())
+            .ok_or_else(|| DeviceError::rule(&device.name, "options.card", rule))
+    };
+    let card = card.map(listens).transpose()?;
+    let ScreenOptions { size } = if device.kind == DeviceKind::ChipReader {
+        ScreenOptions::default()
+    } else if device.kind == DeviceKind::Display {
         options(device)?
     } else {
         let NoOptions {} = options(device)?;
         ScreenOptions::default()
     };
     match device.address {
-        None => Ok(Keys { size, ..Keys::default() }),
+        None => Ok(Keys { size, card, ..Keys::default() }),
         Some(_) => Err(bad("a virtual device of this kind has none")),
     }
 }
 
 fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
-    let Keys { file, width, size } = read(device)?;
+    let Keys { file, width, size, card } = read(device)?;
+    if let Some(at) = card {
+        let reader = Box::new(ChipSlot::listen(&device.name, at)?);
+        let kernel = env.kernel.as_ref().map(|make| make());
+        return Ok(vec![Face::ChipReader(CardDevice { reader, kernel })]);
+    }
     let port = env.bench.attach(&device.name, device.kind)?;
     let card = |port, interface| CardDevice {
         reader: Box::new(CardSlot { port, interface, looking: false }),

@@ -2,6 +2,7 @@
 use crate::{
     clock::{self, Clock},
     device::{DeviceEvent, Devices, Registry, Surroundings},
+    emv,
     engine::{EngineError, Options},
     granted::with_granted,
     hostlink::{self, HostLink, LateSink, Line},
@@ -167,6 +168,7 @@ impl Frame<'_> {
         // The last that can fail, and before anything runs.
         let line = |a| self.line(a).map(Arc::new);
         let lines = config.accounts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+        let kernel = emv::kernel(config).map_err(EngineError::Emv)?;
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
@@ -180,14 +182,16 @@ impl Frame<'_> {
             encipher: Arc::new(move |slot, pin, pan| {
                 vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
             }),
+            kernel,
         };
+        let chip = kept.drivers.run_cards(&config.devices, env.kernel.is_some());
         let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
         let papers =
             Papers::new(config.clone(), self.profiles.clone(), templates, self.font(), self.spoken.clone());
         let papers = Arc::new(papers);
         kept.info.send_replace(Info { up: false, shown: Arc::new(first_info(config, self.test)) });
         let services = Arc::new(Services {
-            settings: Arc::new(settings(config, &self.profiles, self.test)),
+            settings: Arc::new(settings(config, &self.profiles, self.test, chip)),
             store: kept.store.clone(),
             vault: kept.vault.clone(),
             clock: kept.clock.clone(),
@@ -344,7 +348,13 @@ fn station(a: &AccountConfig, test: bool) -> Station {
     Station { mid: a.mid.to_string(), tid: a.tid.to_string(), currency: a.currency, nii: a.nii, test }
 }
 
-fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test: bool) -> Settings {
+/// `chip`: chip cards run on one of the readers.
+fn settings(
+    config: &Config,
+    profiles: &BTreeMap<AccountId, Arc<Profile>>,
+    test: bool,
+    chip: bool,
+) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];
         AccountSettings {
@@ -365,8 +375,7 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test:
         settlement: config.settlement.clone(),
         test,
         printer: config.devices.iter().any(|d| d.role() == Some(DeviceRole::Receipt)),
-        // The kernel comes with the chip issue.
-        chip: false,
+        chip,
         snapshot_every: config.store.snapshot_every,
         not_before: clock::NOT_BEFORE,
         tms: config.tms.as_ref().map(|t| {

@@ -14,6 +14,7 @@ mod shell;
 mod source;
 mod unit;
 
+pub use card::{CardReader, EndCard, RunCard, TellCard};
 pub use desired::DesiredState;
 pub use display::Display;
 pub use pad::{AbortPin, AskPin, PinPad};
@@ -26,11 +27,11 @@ use crate::{
     supervise::{self, Child, Gone, Tasks},
 };
 use actix::Actor;
-use card::CardReader;
 use futures_util::future::{BoxFuture, FutureExt};
 use payterm_devices::{DisplaySize, Drivers, Env};
 use payterm_schema::{
     Device, DeviceKind, DeviceState, Instrument, Screen,
+    card::Interface,
     config::{DeviceConfig, DeviceRole},
     device::Key,
     host::EntryMode,
@@ -48,6 +49,16 @@ use unit::{FromFace, Seat, ToFace, Unit, UnitContext};
 pub enum DeviceEvent {
     /// A card or code was given; with the time at which it was read.
     Instrument(Instrument, Instant),
+    /// This reader found a chip card.
+    Card {
+        reader: String,
+        interface: Interface,
+        at: Instant,
+    },
+    /// The card of this run was pulled out, or its reader is lost, while it waited for a word.
+    CardGone {
+        tag: u64,
+    },
     /// A key was pressed; with the time at which it was read.
     Key(Key, Instant),
     PinDigits {
@@ -220,6 +231,23 @@ impl Devices {
                 FaceActor::Source(source) => source.nudge(Refresh),
                 FaceActor::Card(reader) => reader.nudge(Refresh),
                 FaceActor::PinPad(_) | FaceActor::Display(_) | FaceActor::Printer(_) => {}
+            }
+        }
+    }
+    /// The chip reader of this name.
+    pub fn card_reader(&self, name: &str) -> Option<&Child<Shell<CardReader>>> {
+        self.0.iter().find(|e| e.name == name).and_then(|e| match &e.actor {
+            FaceActor::Card(reader) => Some(reader),
+            FaceActor::Source(_) | FaceActor::PinPad(_) | FaceActor::Display(_) | FaceActor::Printer(_) => {
+                None
+            }
+        })
+    }
+    /// Whatever card runs, runs no more.
+    pub fn end_cards(&self) {
+        for e in self.0.iter() {
+            if let FaceActor::Card(reader) = &e.actor {
+                drop(tokio::spawn(reader.ask(EndCard { tag: None })));
             }
         }
     }

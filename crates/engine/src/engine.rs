@@ -38,6 +38,8 @@ pub enum EngineError {
     Tms(#[from] TmsError),
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] ReplayError),
+    #[error(transparent)]
+    Emv(Fault),
     /// The configuration and the accounts that were granted do not go together.
     #[error("with the accounts of the onboarding: {0}")]
     Granted(Fault),

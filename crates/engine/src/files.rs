@@ -1,5 +1,5 @@
 //! Files and directories that a configuration names: what is wrong with them, before anything starts.
-use crate::{font, hostlink, profiles, templates, tms};
+use crate::{emv, font, hostlink, profiles, templates, tms};
 use payterm_hosts::ProfileError;
 use payterm_schema::{
     Fault,
@@ -30,6 +30,9 @@ pub fn broken(config: &Config) -> Vec<Fault> {
     }
     for (key, rule) in config.tms.iter().flat_map(tms::broken) {
         wrong(format!("tms.{key}"), rule);
+    }
+    if let Err(Fault::Invalid { field, rule }) = emv::kernel(config) {
+        wrong(field, rule);
     }
     for fault in templates::load(config.paper.templates.as_deref()).1 {
         wrong("paper.templates".into(), fault.to_string());

@@ -9,6 +9,7 @@ pub mod commit;
 pub mod connect;
 pub mod demo;
 pub mod device;
+mod emv;
 mod engine;
 pub mod files;
 mod font;

@@ -20,7 +20,7 @@ use troubles::Troubles;
 use crate::{
     clock::Clock,
     commit::{self, CommitQueue},
-    device::{DesiredState, Devices, Registry},
+    device::{CardReader, DesiredState, Devices, Registry, Shell},
     front_door::restarting,
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
@@ -38,6 +38,7 @@ use payterm_core::{Ask, Call, Effect, Input, Machine, Settings, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
     AccountId, DeviceKind, Fault, InhibitReason, Notice, RequestKey, Screen,
+    card::Interface,
     host::{ENTRY_MODES, EntryMode, EntryModeRow},
     terminal::TerminalInfo,
 };
@@ -123,6 +124,10 @@ pub struct TerminalActor {
     pacing: bool,
     /// Entry modes, PIN pad and printer, as the machine was told of them last.
     devices: Option<(Vec<EntryMode>, bool, bool)>,
+    /// The chip readers that found a card last, by their names.
+    found_by: BTreeMap<Interface, String>,
+    /// The chip reader whose card runs, or ran last.
+    runs_on: Option<Child<Shell<CardReader>>>,
     /// The printer's trouble, as the machine was told of it last.
     printer_trouble: Option<&'static str>,
     /// Wait before the journal is opened again: none after a commit that worked.
@@ -199,6 +204,8 @@ impl TerminalActor {
             yielding: false,
             pacing: false,
             devices: None,
+            found_by: BTreeMap::new(),
+            runs_on: None,
             printer_trouble: None,
             again: Duration::ZERO,
             first,

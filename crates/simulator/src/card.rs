@@ -5,6 +5,7 @@
 //! pulled; what a terminal sends never makes it panic.
 mod authorise;
 pub mod crypt;
+pub mod inserted;
 mod issue;
 pub mod issuer;
 pub mod memory;
@@ -161,6 +162,24 @@ fn pair(name: &str) -> Pair {
 pub fn ca_key() -> (Vec<u8>, Vec<u8>) {
     let ca = pair("ca");
     (ca.modulus, ca.exponent)
+}
+
+/// The test CA's key as an acquirer sends one (370), under this provider.
+pub fn ca_key_370(rid: [u8; 5]) -> Vec<u8> {
+    let (modulus, exponent) = ca_key();
+    let sum = sha1(&[&rid, &[CA_INDEX], &modulus, &exponent]);
+    let (index, end, one) = ([CA_INDEX], b"20991231", [1]);
+    let objects: [(u32, &[u8]); 8] = [
+        (0x9F06, &rid),
+        (0x9F22, &index),
+        (0xDF05, end),
+        (0xDF06, &one),
+        (0xDF07, &one),
+        (0xDF02, &modulus),
+        (0xDF04, &exponent),
+        (0xDF03, &sum),
+    ];
+    objects.iter().flat_map(|(tag, value)| object(*tag, value)).collect()
 }
 
 impl TestCard {

@@ -38,10 +38,11 @@ impl Config {
             "nobody can pay: it needs an [[account]], or [tms] to apply for one",
             &["account", "tms"],
         );
-        // Chip and contactless cards are answered "not supported yet".
+        // Taps are answered "not supported yet", and inserted cards are without [emv].
+        let chip = self.emv.is_some() && has(DeviceKind::ChipReader);
         let typed = self.flow.typed_pan && has(DeviceKind::Keypad);
         needs(
-            has(DeviceKind::MagneticReader) || has(DeviceKind::Scanner) || typed,
+            has(DeviceKind::MagneticReader) || has(DeviceKind::Scanner) || chip || typed,
             "device",
             "nobody can pay: it needs a [[device]] of kind \"magnetic_reader\", \"scanner\" or, with \
              flow.typed_pan, \"keypad\"",

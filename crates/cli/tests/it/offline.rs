@@ -365,7 +365,7 @@ impl Virtual {
             assert_eq!((pin.reveal(), pan.reveal()), ("135790", "6228480402564890018"));
             Ok(PinBlock::iso0(*b"enclosed"))
         };
-        let env = Env { bench: VirtualBench::default(), encipher: Arc::new(encipher) };
+        let env = Env { bench: VirtualBench::default(), encipher: Arc::new(encipher), kernel: None };
         let socket = dir.path().join("virtual.sock");
         let _server = VirtualControlServer::start(env.bench.clone(), &socket).unwrap();
         Self { dir, env, socket, _server }

@@ -252,6 +252,13 @@ fn each_persona_and_each_word_of_the_host() {
     assert_eq!((&ran.decision, slot.given()), (&CardDecision::Declined, vec![0x80, 0x00]));
     let (ran, slot) = run("blocked-application", ONLINE_ONLY, Host::Approves);
     assert_eq!((&ran.decision, slot.given()), (&CardDecision::Failed(CardFailure::Blocked), vec![]));
+    // Where the terminal may decide without the host, what it tells the card differs, word by word (8A).
+    let words =
+        [(Host::NotSent, b"Y3"), (Host::NoReply, b"Z3"), (Host::Refuses, b"51"), (Host::Approves, b"00")];
+    for (host, arc) in words {
+        let (ran, slot) = run("refuses-after-approval", BOTH, host);
+        assert_eq!((ran.tag(0x8A), slot.given()), (Some(arc.to_vec()), vec![0x80, 0x00]), "{host:?}");
+    }
     // Where the terminal lets it, a card decides alone.
     let (ran, slot) = run("offline", BOTH, Host::NotSent);
     assert_eq!((&ran.decision, slot.given()), (&CardDecision::Approved, vec![0x40]));

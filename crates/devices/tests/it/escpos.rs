@@ -28,7 +28,11 @@ fn config(address: &str, confirm: Option<&str>, ms: u32) -> DeviceConfig {
     }
 }
 pub fn try_open(config: &DeviceConfig) -> Result<Box<dyn Printer>, DeviceError> {
-    let env = Env { bench: VirtualBench::new(), encipher: Arc::new(|_, _, _| Err("no vault".into())) };
+    let env = Env {
+        bench: VirtualBench::new(),
+        encipher: Arc::new(|_, _, _| Err("no vault".into())),
+        kernel: None,
+    };
     match Drivers::default().open(config, &env)?.pop() {
         Some(Face::Printer(p)) => Ok(p),
         _ => panic!("not a printer"),

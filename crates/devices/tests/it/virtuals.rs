@@ -491,7 +491,7 @@ fn every_virtual_device_tests_itself() {
             if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::iso0([0; 8])) }
         },
     );
-    let w = World { env: Env { bench: VirtualBench::new(), encipher }, server: None, ..w };
+    let w = World { env: Env { bench: VirtualBench::new(), encipher, kernel: None }, server: None, ..w };
     let Face::PinPad(mut pad) = w.open(DeviceKind::PinPad, None).unwrap() else { panic!() };
     assert_eq!(pad.self_test(&["a".into()]), Finding::works());
     assert_eq!(

@@ -40,7 +40,7 @@ impl World {
                 ]))
             }
         });
-        let env = Env { bench: VirtualBench::new(), encipher };
+        let env = Env { bench: VirtualBench::new(), encipher, kernel: None };
         let server =
             Some(VirtualControlServer::start(env.bench.clone(), &dir.path().join("virtual.sock")).unwrap());
         World { dir, env, server }

@@ -1,38 +1,110 @@
-//! Chip readers, contact and contactless: a card is found once an offer, and stays in the reader's hands.
-//! Running a card transaction on it (`CardKernel`) is the chip issue's.
+//! Chip readers, contact and contactless: a card is found once an offer, and stays in the reader's hands. A
+//! card transaction runs on the reader's own thread, kernel and all, so that a command to the card costs no
+//! hop.
+//!
+//! Invariant: a reader that runs a card takes no other order before the run is ended.
 use super::{
     DeviceEvent,
     shell::{Port, Shell, Told, Up},
     source::{armed_by, at_first, next_order},
 };
-use actix::Context;
-use payterm_devices::{CardDevice, DeviceError, Face, Handle, Interrupt, Switch};
-use payterm_schema::{Instrument, card::Interface};
+use actix::{Context, Handler, Message, ResponseFuture};
+use payterm_devices::{CardDevice, CardFault, CardKernel, DeviceError, Face, Handle, Interrupt, Switch};
+use payterm_schema::card::{CardDecision, CardFailure, CardRun, CardStep, CardWord, Interface};
 use std::{
-    sync::{Arc, mpsc::Receiver},
-    time::Instant,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
+
+/// How often it is looked whether a card is still there while the terminal thinks. 200 ms: a pull is shown
+/// at once to the eye.
+const PRESENCE: Duration = Duration::from_millis(200);
+/// Time for one call of a kernel. 5 min: ten times `flow.card_timeout_ms` as it is by default, at which the
+/// machine ends the run itself.
+const CALL: Duration = Duration::from_secs(300);
+/// Time that a kernel that is ended gets for the command under way. 10 s: twice that of one command.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// Begins a card transaction on the card that the reader found; answered with its first step. None: no card
+/// says anything.
+#[derive(Message)]
+#[rtype(result = "Option<CardStep>")]
+pub struct RunCard {
+    pub tag: u64,
+    pub run: CardRun,
+}
+/// Answers the last step; answered with the next one.
+#[derive(Message)]
+#[rtype(result = "Option<CardStep>")]
+pub struct TellCard {
+    pub tag: u64,
+    pub word: CardWord,
+}
+/// Ends the run, and lets go of the card. None: whatever run there is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EndCard {
+    pub tag: Option<u64>,
+}
 
 #[derive(Default)]
 pub struct CardReader {
     /// The last order was to wait for a card; one that is switched always does.
     armed: bool,
     offer_seen: Option<u64>,
+    /// Ends a call of the kernel; none: the reader has no kernel.
+    kernel: Option<Interrupt>,
+    run: Option<Run>,
+}
+struct Run {
+    tag: u64,
+    /// Waits for the next step.
+    asked: Option<oneshot::Sender<Option<CardStep>>>,
+    /// Nobody hears its steps any more.
+    ending: bool,
+    events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
+}
+impl Run {
+    /// The card's next step, for who waits; the card's end is told to all.
+    fn says(&mut self, step: Option<CardStep>) {
+        match (self.asked.take(), step) {
+            (Some(asked), step) => drop(asked.send(step)),
+            (None, None) if !self.ending => (self.events)(DeviceEvent::CardGone { tag: self.tag }),
+            (None, _) => {}
+        }
+    }
 }
 
 pub enum Order {
     Arm,
     Disarm,
     SelfTest,
+    Run { tag: u64, run: CardRun },
+    Tell { tag: u64, word: CardWord },
+    EndRun { tag: u64 },
 }
-/// A card was found at this time.
-pub struct Found(Interface, Instant);
+pub enum Report {
+    /// A card was found at this time.
+    Found(Interface, Instant),
+    Step {
+        tag: u64,
+        step: Option<CardStep>,
+    },
+    Ended {
+        tag: u64,
+    },
+}
 
 impl Port for CardReader {
     type Driver = CardDevice;
     type Order = Order;
-    type Report = Found;
-    type Opened = Option<Arc<Switch>>;
+    type Report = Report;
+    /// The reader's switch, and what ends a call of its kernel.
+    type Opened = (Option<Arc<Switch>>, Option<Interrupt>);
 
     fn driver(face: Face) -> Option<CardDevice> {
         match face.handle() {
@@ -41,35 +113,70 @@ impl Port for CardReader {
         }
     }
     fn open(driver: &CardDevice) -> (Option<Interrupt>, Self::Opened) {
-        (Some(driver.reader.interrupt()), driver.reader.switch())
+        let kernel = driver.kernel.as_ref().map(|kernel| kernel.interrupt());
+        (Some(driver.reader.interrupt()), (driver.reader.switch(), kernel))
     }
-    fn run(device: CardDevice, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
-        let mut reader = device.reader;
-        let switched = reader.switch().is_some();
+    fn run(mut device: CardDevice, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
+        let switched = device.reader.switch().is_some();
         let (mut waits, poll) = at_first(switched);
-        while let Some(order) = next_order(orders, waits) {
+        // Of the run that waits for a word.
+        let mut running = None;
+        loop {
+            let order = match running {
+                Some(_) => match orders.recv_timeout(PRESENCE) {
+                    Ok(order) => Some(order),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                },
+                None => match next_order(orders, waits) {
+                    Some(order) => order,
+                    None => return Ok(()),
+                },
+            };
             match order {
                 // `Told::Waiting` acknowledges it.
                 Some(Order::Arm) => waits = true,
                 Some(Order::Disarm) => {
-                    reader.release()?;
+                    device.reader.release()?;
                     waits = switched;
                     up.tell(Told::Done);
                 }
-                Some(Order::SelfTest) => up.tested(reader.self_test()?),
-                None => {
-                    if !up.tell(Told::Waiting(poll)) {
-                        return Ok(());
-                    }
-                    if let Some(interface) = reader.wait(poll)? {
-                        up.report(Found(interface, Instant::now()));
-                        // One card an order.
-                        waits = switched;
-                    }
+                Some(Order::SelfTest) => up.tested(device.reader.self_test()?),
+                Some(Order::Run { tag, run }) => {
+                    running = step(&mut device, up, tag, |kernel, card| kernel.run(&run, card))?;
                 }
+                Some(Order::Tell { tag, word }) if running == Some(tag) => {
+                    running = step(&mut device, up, tag, |kernel, card| kernel.tell(word, card))?;
+                }
+                // That the card is gone was told already.
+                Some(Order::Tell { .. }) => {}
+                Some(Order::EndRun { tag }) => {
+                    running = None;
+                    device.kernel.iter_mut().for_each(|kernel| kernel.end());
+                    device.reader.release()?;
+                    waits = switched;
+                    up.report(Report::Ended { tag });
+                }
+                None => match running {
+                    Some(tag) if !device.reader.present()? => {
+                        device.kernel.iter_mut().for_each(|kernel| kernel.end());
+                        running = None;
+                        up.report(Report::Step { tag, step: None });
+                    }
+                    Some(_) => {}
+                    None => {
+                        if !up.tell(Told::Waiting(poll)) {
+                            return Ok(());
+                        }
+                        if let Some(interface) = device.reader.wait(poll)? {
+                            up.report(Report::Found(interface, Instant::now()));
+                            // One card an order.
+                            waits = switched;
+                        }
+                    }
+                },
             }
         }
-        Ok(())
     }
     fn self_test(_: Vec<String>) -> Order {
         Order::SelfTest
@@ -78,26 +185,45 @@ impl Port for CardReader {
     fn waits(&self) -> bool {
         self.armed
     }
-    fn opened(shell: &mut Shell<Self>, switch: Self::Opened, ctx: &mut Context<Shell<Self>>) {
-        shell.port.armed = switch.is_some();
+    fn is_busy(&self) -> bool {
+        self.run.is_some()
+    }
+    fn opened(shell: &mut Shell<Self>, (switch, kernel): Self::Opened, ctx: &mut Context<Shell<Self>>) {
+        (shell.port.armed, shell.port.kernel) = (switch.is_some(), kernel);
         armed_by(shell, switch, ctx);
     }
     fn left(&mut self, _: &str) {
+        // A call under way is not to go on with a card for nobody.
+        if let Some(interrupt) = &self.kernel {
+            interrupt();
+        }
+        if let Some(mut run) = self.run.take() {
+            run.says(None);
+        }
         *self = Self::default();
     }
-    fn report(shell: &mut Shell<Self>, Found(interface, at): Found, ctx: &mut Context<Shell<Self>>) {
-        // A reader that is not switched rests until the next order: nothing more is heard of it.
-        let switched = shell.context.desired().is_switched(&shell.context.config.name);
-        if !switched {
-            shell.relax(ctx);
+    fn report(shell: &mut Shell<Self>, report: Report, ctx: &mut Context<Shell<Self>>) {
+        match report {
+            Report::Found(interface, at) => found(shell, interface, at, ctx),
+            Report::Step { tag, step } => {
+                if let Some(run) = shell.port.run.as_mut().filter(|run| run.tag == tag && !run.ending) {
+                    run.says(step);
+                    shell.relax(ctx);
+                }
+            }
+            Report::Ended { tag } => {
+                if shell.port.run.take_if(|run| run.tag == tag).is_some() {
+                    shell.relax(ctx);
+                    Self::refresh(shell, ctx);
+                }
+            }
         }
-        let instrument = match interface {
-            Interface::Contact => Instrument::Inserted,
-            Interface::Contactless => Instrument::Tapped,
-        };
-        shell.context.event(DeviceEvent::Instrument(instrument, at));
     }
     fn refresh(shell: &mut Shell<Self>, ctx: &mut Context<Shell<Self>>) {
+        // The card at work keeps its reader.
+        if shell.port.run.is_some() {
+            return;
+        }
         let Some((offer, modes)) = shell.context.orders() else { return };
         if shell.port.offer_seen.replace(offer) == Some(offer) {
             return;
@@ -112,5 +238,98 @@ impl Port for CardReader {
         if shell.order(order, time, ctx) {
             shell.port.armed = armed;
         }
+    }
+}
+
+/// A call of the kernel, on the reader's thread; its step is told. Gives the run's tag while the run waits
+/// for a word.
+fn step(
+    device: &mut CardDevice,
+    up: &Up<CardReader>,
+    tag: u64,
+    call: impl FnOnce(
+        &mut dyn CardKernel,
+        &mut dyn payterm_devices::CardReader,
+    ) -> Result<Option<CardStep>, CardFault>,
+) -> Result<Option<u64>, DeviceError> {
+    let CardDevice { reader, kernel } = device;
+    let said = kernel.as_mut().map_or(Ok(None), |kernel| call(kernel.as_mut(), reader.as_mut()));
+    let (step, fault) = match said {
+        Ok(step) => (step, None),
+        Err(CardFault::Removed | CardFault::Mute) => (None, None),
+        Err(CardFault::Reader(e)) => (None, Some(e)),
+    };
+    let waits = matches!(
+        step,
+        Some(CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::GoOnline { .. })
+    );
+    let lost =
+        matches!(step, Some(CardStep::Done { decision: CardDecision::Failed(CardFailure::Reader), .. }));
+    up.report(Report::Step { tag, step });
+    match fault {
+        Some(e) => Err(e),
+        // One that does not work any more says so again, and is opened anew.
+        None if lost => reader.present().map(|_| None),
+        None => Ok(waits.then_some(tag)),
+    }
+}
+
+fn found(
+    shell: &mut Shell<CardReader>,
+    interface: Interface,
+    at: Instant,
+    ctx: &mut Context<Shell<CardReader>>,
+) {
+    // A reader that is not switched rests until the next order: nothing more is heard of it.
+    let switched = shell.context.desired().is_switched(&shell.context.config.name);
+    if !switched {
+        shell.relax(ctx);
+    }
+    let reader = shell.context.config.name.clone();
+    shell.context.event(DeviceEvent::Card { reader, interface, at });
+}
+
+impl Handler<RunCard> for Shell<CardReader> {
+    type Result = ResponseFuture<Option<CardStep>>;
+    fn handle(&mut self, RunCard { tag, run }: RunCard, ctx: &mut Context<Self>) -> Self::Result {
+        self.pass();
+        if !self.is_open() || self.port.kernel.is_none() || self.port.run.is_some() {
+            return Box::pin(async { None });
+        }
+        let (asked, step) = oneshot::channel();
+        let events = self.context.around.events.clone();
+        self.port.run = Some(Run { tag, asked: Some(asked), ending: false, events });
+        let time = CALL + self.command_time();
+        self.order(Order::Run { tag, run }, time, ctx);
+        Box::pin(async move { step.await.ok().flatten() })
+    }
+}
+
+impl Handler<TellCard> for Shell<CardReader> {
+    type Result = ResponseFuture<Option<CardStep>>;
+    fn handle(&mut self, TellCard { tag, word }: TellCard, ctx: &mut Context<Self>) -> Self::Result {
+        self.pass();
+        let run = self.port.run.as_mut().filter(|run| run.tag == tag && !run.ending);
+        let Some(run) = run.filter(|run| run.asked.is_none()) else { return Box::pin(async { None }) };
+        let (asked, step) = oneshot::channel();
+        run.asked = Some(asked);
+        let time = CALL + self.command_time();
+        self.order(Order::Tell { tag, word }, time, ctx);
+        Box::pin(async move { step.await.ok().flatten() })
+    }
+}
+
+impl Handler<EndCard> for Shell<CardReader> {
+    type Result = ();
+    fn handle(&mut self, m: EndCard, ctx: &mut Context<Self>) {
+        let mine = |run: &&mut Run| m.tag.is_none_or(|tag| tag == run.tag) && !run.ending;
+        let Some(run) = self.port.run.as_mut().filter(mine) else { return };
+        let tag = run.tag;
+        (run.ending, run.asked) = (true, None);
+        if let Some(interrupt) = &self.port.kernel {
+            interrupt();
+        }
+        let time = ENDING + self.command_time();
+        self.order(Order::EndRun { tag }, time, ctx);
     }
 }

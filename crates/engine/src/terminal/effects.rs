@@ -1,17 +1,18 @@
 //! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the
 //! next input.
-use super::{Services, TerminalActor};
+use super::{Services, TerminalActor, messages::token};
 use crate::{
-    device::AskPin,
+    device::{AskPin, EndCard, RunCard, TellCard},
     hostlink::{ForgetKeys, Transmit},
     spooler::{Spool, Spooled},
-    supervise::PATIENCE,
+    supervise::{Gone, PATIENCE},
 };
 use actix::Context;
 use payterm_core::{Ask, Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Screen,
+    card::CardStep,
     host::{EntryMode, FrameTrace},
     onboarding::Problem,
     paper::{PaperJob, PaperKind, PrintResult},
@@ -51,9 +52,11 @@ impl TerminalActor {
                 });
             }
             Ask::AbortPin { tag } => abort_pin(&services, |now| now == tag),
-            // No kernel is configured yet: no card says anything.
-            Ask::RunCard { tag, .. } => {
-                self.later(ctx, async move { Input::Card { tag, step: None, card: None } })
+            Ask::RunCard { tag, run } => {
+                let found_by = self.found_by.get(&run.interface);
+                self.runs_on = found_by.and_then(|name| services.devices.card_reader(name)).cloned();
+                let asked = self.runs_on.as_ref().map(|reader| reader.ask(RunCard { tag, run }));
+                self.card_says(tag, asked, ctx);
             }
         }
     }
@@ -67,8 +70,15 @@ impl TerminalActor {
                 }
             }
             Effect::Tell(notice) => tell(&services, *notice),
-            // What ran no card hears nothing.
-            Effect::TellCard { .. } | Effect::EndCard { .. } => {}
+            Effect::TellCard { tag, word } => {
+                let asked = self.runs_on.as_ref().map(|reader| reader.ask(TellCard { tag, word }));
+                self.card_says(tag, asked, ctx);
+            }
+            Effect::EndCard { tag } => {
+                if let Some(reader) = &self.runs_on {
+                    drop(tokio::spawn(reader.ask(EndCard { tag: Some(tag) })));
+                }
+            }
             Effect::Speak(language) => {
                 services.spoken.set(language);
                 services.show_info(|info| info.language = language.tag().into());
@@ -109,6 +119,27 @@ impl TerminalActor {
             }
             Effect::Renew => services.renew.notify_one(),
         }
+    }
+
+    /// What a card says next is the next input; a reader that is not there any more says that it is gone.
+    fn card_says(
+        &self,
+        tag: u64,
+        asked: Option<impl Future<Output = Result<Option<CardStep>, Gone>> + 'static>,
+        ctx: &mut Context<Self>,
+    ) {
+        let vault = self.services.vault.clone();
+        self.later(ctx, async move {
+            let step = match asked {
+                Some(asked) => asked.await.ok().flatten(),
+                None => None,
+            };
+            let card = match &step {
+                Some(CardStep::Read(read)) => token(&vault, &read.pan),
+                Some(_) | None => None,
+            };
+            Input::Card { tag, step, card }
+        });
     }
 
     /// Hands a frame to its account's link; the link's one answer is the next input.
@@ -290,6 +321,7 @@ fn want(services: &Services, txn: Option<u64>, modes: Vec<EntryMode>) {
 pub(super) fn withdraw(services: &Services) {
     want(services, None, Vec::new());
     abort_pin(services, |_| true);
+    services.devices.end_cards();
 }
 
 fn abort_pin(services: &Services, which: impl Fn(u64) -> bool) {

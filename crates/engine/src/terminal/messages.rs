@@ -5,10 +5,11 @@ use crate::{
     front_door::restarting,
     supervise::{Child, Gone},
 };
-use actix::{AsyncContext, Handler, Message, ResponseFuture};
+use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use payterm_core::{Call, Input, Machine};
-use payterm_schema::{CardToken, Fault, HostEvent, Notice};
-use std::sync::PoisonError;
+use payterm_schema::{CardToken, Fault, HostEvent, Instrument, Notice, Pan, card::Interface};
+use payterm_vault::Vault;
+use std::{sync::PoisonError, time::Instant};
 use tokio::sync::oneshot;
 
 /// A question of a caller: the machine answers it when it is durable.
@@ -88,6 +89,18 @@ impl Handler<Question> for TerminalActor {
 }
 
 impl TerminalActor {
+    /// A card or code was given at that time.
+    fn given(&mut self, instrument: Instrument, read: Instant, ctx: &mut Context<Self>) {
+        // Read for what was asked before, or is still asked: it pays nothing else.
+        let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
+        let desired = &self.services.desired;
+        if !txn.is_some_and(|txn| desired.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)) {
+            return tracing::info!("a card or code was given that nobody asks for now");
+        }
+        let card = instrument.pan().and_then(|pan| token(&self.services.vault, &pan));
+        self.input(Input::Instrument { instrument, card }, ctx);
+    }
+
     /// At rest the clock takes over what was set of the system's.
     fn follow_clock(&mut self) {
         if self.queue.is_empty()
@@ -98,26 +111,25 @@ impl TerminalActor {
     }
 }
 
+/// Name of a card in the journal.
+pub(super) fn token(vault: &Vault, pan: &Pan) -> Option<CardToken> {
+    CardToken::new(&hex::encode(&vault.keyed_hash("card", pan.reveal().as_bytes())[..16])).ok()
+}
+
 impl Handler<FromDevice> for TerminalActor {
     type Result = ();
     fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
         match m.0 {
-            DeviceEvent::Instrument(instrument, read) => {
-                // Read for what was asked before, or is still asked: it pays nothing else.
-                let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
-                if !txn.is_some_and(|txn| {
-                    self.services.desired.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
-                }) {
-                    return tracing::info!("a card or code was given that nobody asks for now");
-                }
-                let card = instrument.pan().and_then(|pan| {
-                    CardToken::new(&hex::encode(
-                        &self.services.vault.keyed_hash("card", pan.reveal().as_bytes())[..16],
-                    ))
-                    .ok()
-                });
-                self.input(Input::Instrument { instrument, card }, ctx);
+            DeviceEvent::Instrument(instrument, read) => self.given(instrument, read, ctx),
+            DeviceEvent::Card { reader, interface, at } => {
+                self.found_by.insert(interface, reader);
+                let instrument = match interface {
+                    Interface::Contact => Instrument::Inserted,
+                    Interface::Contactless => Instrument::Tapped,
+                };
+                self.given(instrument, at, ctx);
             }
+            DeviceEvent::CardGone { tag } => self.input(Input::Card { tag, step: None, card: None }, ctx),
             DeviceEvent::Key(key, read) => {
                 let asked = self.machine.as_ref().map(Machine::screen);
                 let desired = self.services.desired.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod chip;
 mod example;
 mod hostlink;
 mod papers;

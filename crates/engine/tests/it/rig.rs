@@ -1,6 +1,7 @@
 //! The whole engine in process: real sockets, the acquirer simulator, virtual devices and their control, a
 //! real disk.
 use payterm_devices::{
+    Drivers,
     virtual_bench::When,
     virtual_control::{VirtualControl, VirtualControlServer},
 };
@@ -74,6 +75,7 @@ pub struct Rig {
     pub dir: TempDir,
     pub acquirer: Running,
     pub config: Config,
+    pub drivers: Drivers,
     pub mishaps: Mishaps,
     pub journal: payterm_journal::Options,
     /// Where the next daemon writes its log.
@@ -88,6 +90,17 @@ impl Rig {
     }
     /// With an acquirer of these options, whose state may lie in the directory.
     pub fn at(
+        acquirer: impl FnOnce(&Path) -> payterm_simulator::Options,
+        change: impl FnOnce(&mut Config, &Running),
+    ) -> Self {
+        Self::made(Drivers::default(), acquirer, change)
+    }
+    /// With these drivers.
+    pub fn with(drivers: Drivers, change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(drivers, |_| payterm_simulator::Options::fast(), |config, _| change(config))
+    }
+    fn made(
+        drivers: Drivers,
         acquirer: impl FnOnce(&Path) -> payterm_simulator::Options,
         change: impl FnOnce(&mut Config, &Running),
     ) -> Self {
@@ -110,6 +123,7 @@ impl Rig {
             dir,
             acquirer,
             config,
+            drivers,
             mishaps: Mishaps::armed(),
             journal: Default::default(),
             log: None,
@@ -121,8 +135,12 @@ impl Rig {
         rig
     }
     pub fn start(&mut self) {
-        let options =
-            Options { journal: self.journal.clone(), mishaps: self.mishaps.clone(), ..Options::default() };
+        let options = Options {
+            journal: self.journal.clone(),
+            mishaps: self.mishaps.clone(),
+            drivers: self.drivers.clone(),
+            ..Options::default()
+        };
         self.up = Some(Up::start(self.config.clone(), options, self.log.take()));
         self.virtuals = Some(VirtualControl::connect(&self.config.store.dir.join("virtual.sock")).unwrap());
     }

@@ -1,0 +1,303 @@
+//! Table `[emv]`: terminal data and the file of applications and CA keys, for the card kernel.
+use payterm_devices::{EmvKernel, MakeKernel};
+use payterm_emv::{
+    Tag, oda,
+    terminal::{Aid, Limits, Parameters, Terminal, TerminalData, TerminalFault},
+    tlv,
+};
+use payterm_schema::{
+    Fault,
+    config::{Config, EmvConfig},
+};
+use serde::Deserialize;
+use std::{path::Path, sync::Arc};
+
+/// Greatest size of the file. 1 MiB: some thousand keys.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// File of applications and keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Rises with each change.
+    version: u64,
+    #[serde(rename = "aid")]
+    aids: Vec<AidRow>,
+    /// CA keys, each as the acquirer sends one (370): tags 9F06, 9F22, DF02, DF04, DF03.
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    revoked: Vec<RevokedRow>,
+}
+
+/// Application. What is left out sends every payment to the issuer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AidRow {
+    aid: String,
+    /// Names of a card that only begin with it fit too.
+    #[serde(default)]
+    partial: bool,
+    /// 9F09.
+    version: String,
+    #[serde(default)]
+    floor: u32,
+    #[serde(default)]
+    threshold: u32,
+    #[serde(default)]
+    target: u8,
+    #[serde(default)]
+    most: u8,
+    /// Terminal action codes; as a terminal without any has them (Book 3, terminal action analysis).
+    #[serde(default = "nothing")]
+    denial: String,
+    #[serde(default = "everything")]
+    online: String,
+    #[serde(default = "everything")]
+    default: String,
+    /// Default DDOL: the unpredictable number, as Book 2 wants at least.
+    #[serde(default = "ddol")]
+    ddol: String,
+    #[serde(default)]
+    tdol: Option<String>,
+    #[serde(default = "yes")]
+    online_pin: bool,
+}
+fn nothing() -> String {
+    "0000000000".into()
+}
+fn everything() -> String {
+    "FFFFFFFFFF".into()
+}
+fn ddol() -> String {
+    "9F3704".into()
+}
+fn yes() -> bool {
+    true
+}
+
+/// Issuer's certificate that is believed no more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokedRow {
+    rid: String,
+    index: String,
+    serial: String,
+}
+
+/// The kernel that this configuration describes; none: it has no `[emv]`. The error names the key.
+pub fn kernel(config: &Config) -> Result<Option<MakeKernel>, Fault> {
+    let Some(emv) = &config.emv else { return Ok(None) };
+    let terminal = Arc::new(terminal(config, emv)?);
+    let parameters = parameters(&emv.parameters).map_err(|rule| invalid("parameters", rule))?;
+    let (parameters, card_ms) = (Arc::new(parameters), emv.card_ms);
+    Ok(Some(Arc::new(move || {
+        let random = Box::new(|bytes: &mut [u8]| {
+            // A number that can be foretold would be worse than a reader that stops.
+            getrandom::fill(bytes).unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
+        });
+        Box::new(EmvKernel::new(terminal.clone(), parameters.clone(), random).card_ms(card_ms))
+    })))
+}
+
+fn invalid(key: &str, rule: String) -> Fault {
+    Fault::Invalid { field: format!("emv.{key}"), rule }
+}
+
+fn terminal(config: &Config, emv: &EmvConfig) -> Result<Terminal, Fault> {
+    let fixed = |key, text: &str| fixed(text).map_err(|rule| invalid(key, rule));
+    let [kind] = fixed("terminal_type", &emv.terminal_type)?;
+    let account = config.accounts.first().map(|a| a.tid.to_string());
+    let known = account.filter(|tid| tid.len() == 8 && tid.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let serial = emv.serial.clone().or(known).unwrap_or_else(|| "00000000".into());
+    let rule = |key, fault: TerminalFault| invalid(key, fault.to_string());
+    let data = TerminalData {
+        country: emv.country,
+        kind,
+        capabilities: self::fixed(&emv.capabilities).map_err(|rule| invalid("capabilities", rule))?,
+        additional: self::fixed(&emv.additional_capabilities)
+            .map_err(|rule| invalid("additional_capabilities", rule))?,
+        serial: serial.as_bytes().try_into().map_err(|_| rule("serial", TerminalFault::Serial))?,
+        category: emv.category,
+        merchant: None,
+        id: None,
+        name: emv.name.clone().into_bytes(),
+        languages: vec![*b"zh", *b"en"],
+        bypass: config.flow.pin_bypass,
+    };
+    Terminal::new(data).map_err(|fault| {
+        let key = match fault {
+            TerminalFault::Country => "country",
+            TerminalFault::Kind => "terminal_type",
+            TerminalFault::Capabilities => "capabilities",
+            TerminalFault::Additional => "additional_capabilities",
+            TerminalFault::Serial => "serial",
+            TerminalFault::Category => "category",
+            TerminalFault::Name | TerminalFault::Numbers | TerminalFault::Language => "name",
+        };
+        rule(key, fault)
+    })
+}
+
+fn parameters(path: &Path) -> Result<Parameters, String> {
+    let at = |cause: String| format!("{}: {cause}", path.display());
+    let size = std::fs::metadata(path).map_err(|e| at(e.to_string()))?.len();
+    if size > MAX_BYTES {
+        return Err(at(format!("more than {MAX_BYTES} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
+    parse(&text).map_err(at)
+}
+
+fn parse(text: &str) -> Result<Parameters, String> {
+    let file: File = toml::from_str(text).map_err(|e| {
+        let line = e.span().map(|span| text[..span.start].matches('\n').count() + 1);
+        line.map_or_else(String::new, |line| format!("line {line}: ")) + e.message()
+    })?;
+    if file.aids.is_empty() {
+        return Err("aid: at least one".into());
+    }
+    let named = |what: &str, i: usize| {
+        let what = what.to_owned();
+        move |rule: String| format!("{what}[{i}]: {rule}")
+    };
+    let aids = file.aids.iter().enumerate().map(|(i, row)| aid(row).map_err(named("aid", i)));
+    let aids = aids.collect::<Result<Vec<_>, _>>()?;
+    let keys = file.keys.iter().enumerate().map(|(i, text)| key(text).map_err(named("keys", i)));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let revoked = file.revoked.iter().enumerate().map(|(i, r)| revoked(r).map_err(named("revoked", i)));
+    let revoked = revoked.collect::<Result<Vec<_>, _>>()?;
+    Parameters::new(file.version, aids, keys, revoked).map_err(|fault| fault.to_string())
+}
+
+fn aid(row: &AidRow) -> Result<Aid, String> {
+    let of = |key: &str, rule: String| format!("{key}: {rule}");
+    let bytes = |key: &str, text: &str| hex::decode(text).map_err(|e| of(key, e.to_string()));
+    let code = |key: &str, text: &str| fixed(text).map_err(|rule| of(key, rule));
+    Ok(Aid {
+        name: bytes("aid", &row.aid)?,
+        partial: row.partial,
+        version: fixed(&row.version).map_err(|rule| of("version", rule))?,
+        limits: Limits {
+            floor: row.floor,
+            threshold: row.threshold,
+            target: row.target,
+            most: row.most,
+            denial: code("denial", &row.denial)?,
+            online: code("online", &row.online)?,
+            default: code("default", &row.default)?,
+        },
+        ddol: Some(bytes("ddol", &row.ddol)?),
+        tdol: row.tdol.as_ref().map(|text| bytes("tdol", text)).transpose()?,
+        online_pin: row.online_pin,
+    })
+}
+
+/// A key in the form of a 370: application provider 9F06, index 9F22, modulus DF02, exponent DF04, checksum
+/// DF03. Its end (DF05) is shown to people only.
+fn key(text: &str) -> Result<oda::CaKey, String> {
+    let bytes = hex::decode(text).map_err(|e| e.to_string())?;
+    let get = |tag: u32| {
+        let found = tlv::find(&bytes, Tag(tag)).map_err(|e| e.to_string())?;
+        found.ok_or_else(|| format!("{} is missing", Tag(tag)))
+    };
+    let exact = |tag: u32, len: usize| format!("{}: {len} bytes", Tag(tag));
+    let rid = get(0x9F06)?.try_into().map_err(|_| exact(0x9F06, 5))?;
+    let &[index] = get(0x9F22)? else { return Err(exact(0x9F22, 1)) };
+    let checksum = get(0xDF03)?.try_into().map_err(|_| exact(0xDF03, 20))?;
+    oda::CaKey::new(rid, index, get(0xDF02)?, get(0xDF04)?, Some(checksum)).map_err(|e| e.to_string())
+}
+
+fn revoked(row: &RevokedRow) -> Result<oda::Revoked, String> {
+    let of = |key: &str, rule: String| format!("{key}: {rule}");
+    let [index] = fixed(&row.index).map_err(|rule| of("index", rule))?;
+    Ok(oda::Revoked {
+        rid: fixed(&row.rid).map_err(|rule| of("rid", rule))?,
+        index,
+        serial: fixed(&row.serial).map_err(|rule| of("serial", rule))?,
+    })
+}
+
+fn fixed<const N: usize>(text: &str) -> Result<[u8; N], String> {
+    let mut out = [0; N];
+    hex::decode_to_slice(text, &mut out).map_err(|_| format!("{} hex digits", 2 * N))?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AID: &str = "[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n";
+    /// A public key of UnionPay, index 01.
+    const KEY: &str = include_str!("../tests/it/chip/ca-key.hex");
+
+    fn config(change: impl FnOnce(&mut EmvConfig)) -> (tempfile::TempDir, Config) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("emv.toml");
+        std::fs::write(&path, format!("version = 1\nkeys = [\"{}\"]\n{AID}", KEY.trim())).unwrap();
+        let mut emv = EmvConfig::new(path);
+        change(&mut emv);
+        let mut config = crate::demo::config(0);
+        config.emv = Some(emv);
+        (dir, config)
+    }
+    fn refused(config: &Config) -> String {
+        kernel(config).err().map(|fault| fault.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_defaults_make_a_kernel_and_no_table_makes_none() {
+        let (_dir, mut config) = config(|_| ());
+        assert_eq!(config.check(), Ok(()));
+        assert!(kernel(&config).unwrap().is_some());
+        config.emv = None;
+        assert!(kernel(&config).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_its_key() {
+        type Case = (&'static str, fn(&mut EmvConfig));
+        let cases: [Case; 8] = [
+            ("emv.country: ", |e| e.country = 0),
+            ("emv.terminal_type: ", |e| e.terminal_type = "27".into()),
+            ("emv.terminal_type: ", |e| e.terminal_type = "2".into()),
+            ("emv.capabilities: ", |e| e.capabilities = "E068CF".into()),
+            ("emv.additional_capabilities: ", |e| e.additional_capabilities = "0000F0A001".into()),
+            ("emv.serial: ", |e| e.serial = Some("1".into())),
+            ("emv.category: ", |e| e.category = 10_000),
+            ("emv.parameters: ", |e| e.parameters = "/nonexistent".into()),
+        ];
+        for (field, change) in cases {
+            let told = refused(&config(change).1);
+            assert!(told.starts_with(field), "{field}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_parameters_holds_as_a_whole_or_not_at_all() {
+        assert!(parse(&format!("version = 1\n{AID}")).is_ok());
+        assert!(parse(include_str!("../../../docs/emv-parameters.toml")).is_ok(), "the example");
+        let key = KEY.trim();
+        let wrong = key.replacen("DF028180BB", "DF028180BD", 1);
+        assert_ne!(key, wrong);
+        for (text, rule) in [
+            ("version = 1\naid = []".to_owned(), "aid: at least one"),
+            (format!("version = 1\nspeed = 1\n{AID}"), "line 2: unknown field `speed`"),
+            (format!("version = 1\n{AID}denial = \"00\""), "aid[0]: denial: 10 hex digits"),
+            (format!("version = 1\n{AID}most = 100"), "application 0: percentages"),
+            (format!("version = 1\n{AID}{AID}"), "application 1: it is there twice"),
+            (format!("version = 1\nkeys = [\"{wrong}\"]\n{AID}"), "keys[0]: its checksum"),
+            (format!("version = 1\nkeys = [\"{}\"]\n{AID}", &key[..40]), "keys[0]: "),
+            (
+                format!(
+                    "version = 1\n{AID}[[revoked]]\nrid = \"A000000333\"\nindex = \"01\"\nserial = \"1\""
+                ),
+                "revoked[0]: serial: 6 hex digits",
+            ),
+        ] {
+            let told = parse(&text).err().unwrap_or_default();
+            assert!(told.starts_with(rule), "{rule}: {told}");
+        }
+    }
+}

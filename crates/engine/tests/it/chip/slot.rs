@@ -1,0 +1,182 @@
+//! A chip reader with a test card in it, as a vendor's driver, and what card and terminal need of each
+//! other.
+use payterm_devices::{
+    CardDevice, CardFault, CardReader, DeviceError, Drivers, EmvKernel, Face, Interrupt, Registration,
+};
+use payterm_emv::{
+    oda,
+    terminal::{Aid, Limits, Parameters, Terminal, TerminalData},
+};
+use payterm_schema::{DeviceKind, card::Interface};
+use payterm_simulator::card::{CA_INDEX, PERSONAS, Personas, TestCard, ca_key};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+/// Number of a card of the simulator's world, and its PIN.
+pub const PAN: &str = "6212345678900000003";
+pub const PIN: &str = "123456";
+
+/// The persona's card, with a number that the acquirer knows.
+pub fn card(persona: &str, change: impl FnOnce(String) -> String) -> TestCard {
+    let text = change(PERSONAS.replace("6212345678900010101", PAN));
+    // Made for the day of the machine's clock, which the terminal has.
+    let today = payterm_schema::Time(now_ms()).local(480);
+    let bcd = |n: u8| n / 10 * 16 + n % 10;
+    let date = [(today.year() % 100) as u8, today.month().into(), today.day()].map(bcd);
+    TestCard::new(&Personas::parse(&text).unwrap(), persona, date).unwrap()
+}
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_millis().try_into().unwrap()
+}
+
+pub fn kernel() -> EmvKernel {
+    let limits = Limits {
+        floor: 0,
+        threshold: 0,
+        target: 0,
+        most: 0,
+        denial: [0; 5],
+        online: [0; 5],
+        default: [0xFF; 5],
+    };
+    let aid = |name: &[u8]| Aid {
+        name: name.to_vec(),
+        partial: false,
+        version: [0, 0x30],
+        limits,
+        ddol: Some(vec![0x9F, 0x37, 0x04]),
+        tdol: None,
+        online_pin: true,
+    };
+    let (modulus, exponent) = ca_key();
+    let key = oda::CaKey::new([0xA0, 0, 0, 0x03, 0x33], CA_INDEX, &modulus, &exponent, None).unwrap();
+    let aids = vec![aid(&[0xA0, 0, 0, 3, 0x33, 1, 1, 1])];
+    let terminal = Terminal::new(TerminalData {
+        country: 156,
+        kind: 0x21,
+        capabilities: [0xE0, 0x68, 0xC8],
+        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
+        serial: *b"PT000001",
+        category: 5411,
+        merchant: None,
+        id: None,
+        name: b"SHOP".to_vec(),
+        languages: vec![*b"zh"],
+        bypass: false,
+    });
+    let parameters = Parameters::new(1, aids, vec![key], Vec::new()).unwrap();
+    let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
+    EmvKernel::new(Arc::new(terminal.unwrap()), Arc::new(parameters), random)
+}
+
+/// The reader's slot, as a test works it.
+#[derive(Default)]
+pub struct Slot {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+#[derive(Default)]
+pub struct State {
+    pub card: Option<TestCard>,
+    /// The card was found and is not released yet.
+    found: bool,
+    powered: bool,
+    interrupted: bool,
+    /// Commands so far.
+    pub sent: usize,
+    pub released: usize,
+    /// Time that a command takes.
+    pub slow: Duration,
+}
+impl Slot {
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub fn insert(&self, card: TestCard) {
+        let mut state = self.lock();
+        (state.card, state.found, state.sent) = (Some(card), false, 0);
+        self.changed.notify_all();
+    }
+    pub fn pull(&self) -> Option<TestCard> {
+        self.lock().card.take()
+    }
+}
+
+/// All drivers, and this one: `slot`.
+pub fn drivers(slot: &Arc<Slot>) -> Drivers {
+    let slot = slot.clone();
+    Drivers::default().with(Registration {
+        driver: "slot".into(),
+        kinds: vec![DeviceKind::ChipReader].into(),
+        is_virtual: true,
+        runs_cards: Some(Arc::new(|_, _| true)),
+        check: Arc::new(|_| Ok(())),
+        open: Arc::new(move |_, _| {
+            let device =
+                CardDevice { reader: Box::new(Reader(slot.clone())), kernel: Some(Box::new(kernel())) };
+            Ok(vec![Face::ChipReader(device)])
+        }),
+    })
+}
+
+struct Reader(Arc<Slot>);
+impl CardReader for Reader {
+    fn wait(&mut self, timeout: Duration) -> Result<Option<Interface>, DeviceError> {
+        let until = Instant::now() + timeout;
+        let mut state = self.0.lock();
+        loop {
+            if std::mem::take(&mut state.interrupted) {
+                return Ok(None);
+            }
+            if state.card.is_some() && !state.found {
+                state.found = true;
+                return Ok(Some(Interface::Contact));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+    fn power(&mut self) -> Result<Vec<u8>, CardFault> {
+        let mut state = self.0.lock();
+        let card = state.card.as_mut().ok_or(CardFault::Removed)?;
+        card.reset();
+        state.powered = true;
+        Ok(vec![0x3B, 0x00])
+    }
+    fn transmit(&mut self, command: &[u8], _: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault> {
+        let slow = self.0.lock().slow;
+        std::thread::sleep(slow);
+        let mut state = self.0.lock();
+        state.sent += 1;
+        if !state.powered {
+            return Err(CardFault::Mute);
+        }
+        let card = state.card.as_mut().ok_or(CardFault::Removed)?;
+        Ok(Zeroizing::new(card.answer(command)))
+    }
+    fn present(&mut self) -> Result<bool, DeviceError> {
+        Ok(self.0.lock().card.is_some())
+    }
+    fn release(&mut self) -> Result<(), DeviceError> {
+        let mut state = self.0.lock();
+        state.released += 1;
+        state.powered = false;
+        // A card that nobody took is forgotten.
+        state.found = true;
+        Ok(())
+    }
+    fn interrupt(&self) -> Interrupt {
+        let slot = self.0.clone();
+        Arc::new(move || {
+            slot.lock().interrupted = true;
+            slot.changed.notify_all();
+        })
+    }
+}
