@@ -209,7 +209,9 @@ impl Context {
     /// A person ends this obligation, and a void or the upload needs its PAN still: its original's, or that
     /// of a payment of which another frame was approved.
     pub fn pan_still_needed(&self, o: &Obligation) -> bool {
-        o.sealed.is_some_and(|t| (t != o.txn || o.duty == Duty::Reverse) && self.state.voidable.contains(&t))
+        // Neither is the payment's own message: it stands without them.
+        let beside = matches!(o.duty, Duty::Reverse | Duty::Notify);
+        o.sealed.is_some_and(|t| (t != o.txn || beside) && self.state.voidable.contains(&t))
     }
 
     /// The sealed PAN goes when neither an obligation nor a later void needs it, nor the request itself while

@@ -194,7 +194,8 @@ const PROOFS: [Proof; 17] = [
     ("cryptograms", |_| cryptograms()),
     ("chip", |name| {
         let seeds = number("PAYTERM_FUZZ", FUZZ)?;
-        let args = ["-p", "payterm-emv", "-p", "payterm-simulator", "--test", "it", "--", "fuzz::", "spoilt::"];
+        let args =
+            ["-p", "payterm-emv", "-p", "payterm-simulator", "--test", "it", "--", "fuzz::", "spoilt::"];
         tests(name, |_| seeds, "seeds each of spoilt cards, hosts and data", &args)
     }),
     ("canary", |name| real(name, 0, "canaries found", "canary::")),

@@ -151,10 +151,9 @@ pub fn record_names() -> Vec<String> {
     known(r#"{"?":{}}"#).into_iter().flat_map(of).collect()
 }
 
-/// Records that come from people at the keypad, from customer service, from terminal management or from a
-/// chip card; tests of their own write them (`operators.rs`, `selftest.rs`, `apply.rs`, `chip.rs`).
-pub const NOT_HERE: [&str; 5] =
-    ["onboarding", "self_tested", "language_set", "operator", "obligation_opened"];
+/// Records that come from people at the keypad, from customer service or from terminal management; tests of
+/// their own write them (`operators.rs`, `selftest.rs`, `apply.rs`).
+pub const NOT_HERE: [&str; 4] = ["onboarding", "self_tested", "language_set", "operator"];
 
 /// Events that the swarm must meet in enough runs, and has not: every kind approved, every fault of every
 /// kind of message that knows it, every record.

@@ -11,7 +11,7 @@ mod wire;
 
 pub use crate::sim::script::*;
 pub use operators::service_code;
-pub use reader::key;
+pub use reader::{SCRIPTED, key};
 
 use crate::sim::{
     bank::{Bank, HostFault},

@@ -4,7 +4,7 @@ use crate::sim::{
     bank::HostFault,
     fixtures::{control, held, new, offline_settings, on, plain, sale, scan, settings, void},
     rng::Rng,
-    script::{Customer, DiskFault, Order, Press, Script, Scripted},
+    script::{ChipCard, Customer, DiskFault, Order, Press, Script, Scripted},
 };
 use payterm_core::{By, Settings};
 use payterm_schema::{
@@ -57,6 +57,38 @@ fn weighted<T: Clone>(rng: &mut Rng, of: &[(u64, T)]) -> T {
     of[0].1.clone()
 }
 
+/// Chip cards, by how often one is inserted.
+const CHIPS: [(u64, ChipCard); 10] = [
+    (6, ChipCard::Approves),
+    (2, ChipCard::RunsScripts),
+    (2, ChipCard::Declines),
+    (1, ChipCard::DeclinesAfterScripts),
+    (1, ChipCard::Lies),
+    (1, ChipCard::Silent),
+    (1, ChipCard::PulledAtOnce),
+    (2, ChipCard::PulledOnline),
+    (2, ChipCard::PulledAtYes),
+    (1, ChipCard::Persona("debit", 0)),
+];
+
+/// In one seed of eight a kernel is there, and most who swiped insert a chip card; the others' cards have none.
+fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
+    if seed % 8 != 6 {
+        return;
+    }
+    (settings.chip, settings.flow.chip_first) = (true, false);
+    // Of its own: what else a seed draws stays as it is.
+    let mut rng = Rng::new(!seed);
+    for _ in 0..4 {
+        rng.roll(2);
+    }
+    for order in orders.iter_mut().filter(|o| o.customer == Customer::Swipes && o.kind.row().chip.is_some()) {
+        if rng.roll(4) > 0 {
+            order.customer = Customer::Inserts(weighted(&mut rng, &CHIPS));
+        }
+    }
+}
+
 impl Case {
     pub fn draw(seed: u64) -> Case {
         let mut rng = Rng::new(seed);
@@ -67,7 +99,7 @@ impl Case {
         let many = 3 + rng.roll(14) as usize;
         // Some seeds are calm: what needs three good answers in a row is met there.
         let off = [2, 4, 8, 20][rng.roll(4) as usize];
-        let settings = accounts(&mut rng);
+        let mut settings = accounts(&mut rng);
         let offline = settings.accounts[0].config.offline.is_some();
         let mut script = Script {
             orders: orders(&mut rng, many, offline),
@@ -88,6 +120,7 @@ impl Case {
             down: down(&mut rng, many),
             ..Script::default()
         };
+        chips(seed, &mut settings, &mut script.orders);
         let cuts = [0, 0, 1, 2, 4][rng.roll(5) as usize];
         let cuts = (0..cuts).map(|_| 1 + rng.roll(60 * many as u64) as usize).collect();
         // Two frames of one payment, the first one Stuck: whoever asks the acquirer at once comes too early.

@@ -20,6 +20,8 @@ use payterm_schema::{
     secret::PinEntry,
 };
 
+/// Cryptogram of every scripted card.
+pub const SCRIPTED: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// EMV data elements of a request: cryptogram, its kind, TVR, ATC, serial number of the interface device.
 const ARQC: [u8; 33] = [
     0x9F, 0x26, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x9F, 0x27, 1, 0x80, 0x95, 5, 0, 0, 0, 0, 0, 0x9F, 0x36, 2, 0, 1,
