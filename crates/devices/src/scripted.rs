@@ -81,7 +81,12 @@ impl CardKernel for ScriptedCard {
                 AfterYes::Lies => self.done(CardDecision::Failed(CardFailure::Lied)),
                 AfterYes::Nothing => None,
             },
-            CardWord::Host(_) if self.online => self.done(CardDecision::Declined),
+            CardWord::Host(HostWord::Declined { .. }) if self.online => self.done(CardDecision::Declined),
+            // No script has come.
+            CardWord::Host(HostWord::NotSent | HostWord::NoReply) if self.online => {
+                self.end();
+                Some(CardStep::Done { decision: CardDecision::Declined, icc: self.icc.clone() })
+            }
             CardWord::Chosen(None) => self.done(CardDecision::Declined),
             // A word that answers no question ends the run and approves nothing.
             CardWord::Proceed { .. } | CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {

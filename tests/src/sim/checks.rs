@@ -92,6 +92,7 @@ pub fn effect(world: &World, effect: &Effect) {
         Effect::Send(m) => {
             i4_allowed_on_disk(world, m);
             i4_nothing_owed(world, m);
+            i4_chip_reversed(world, m);
             advices_in_order(world, m);
         }
         Effect::Tell(notice) => {
@@ -138,6 +139,7 @@ pub fn released(world: &World) {
 pub fn at_rest(world: &World) {
     full_replay(world);
     i1_cards(world);
+    i8_scripts_told(world);
     i8_all_settled(world);
     i10_devices_idle(world);
     i5_outcomes_stay(world);

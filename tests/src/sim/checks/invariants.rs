@@ -152,6 +152,38 @@ pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
     );
 }
 
+/// 4: a chip's reversal bears its EMV data, and the card's last ones where it has ended.
+pub fn i4_chip_reversed(world: &World, m: &HostMessage) {
+    let MessageKind::Reversal(_) = m.message_kind else { return };
+    let last = world.journal.iter().rev().find_map(|e| match &e.record {
+        Record::Request(RequestRecord::CardEnded { stan, icc, .. }) if *stan == m.plan.stan => {
+            Some(icc.clone())
+        }
+        Record::Request(RequestRecord::Allowed { account, plan, .. })
+            if *account == m.account && plan.stan == m.plan.stan && plan.batch == m.plan.batch =>
+        {
+            plan.icc.clone()
+        }
+        _ => None,
+    });
+    assert!(m.plan.icc == last, "invariant 4: a reversal without what the card said last: {m:?}");
+}
+
+/// 8: what a card made of a script is told to the acquirer.
+pub fn i8_scripts_told(world: &World) {
+    for e in &world.journal {
+        let Record::Request(RequestRecord::CardEnded { txn, icc, .. }) = &e.record else { continue };
+        let opened = |e: &Entry| match &e.record {
+            Record::Obligation(ObligationRecord::Opened { obligation: o }) => {
+                o.txn == *txn && o.duty == Duty::Notify && o.plan.icc.as_ref() == Some(icc)
+            }
+            _ => false,
+        };
+        let told = icc.values(Tag::SCRIPT_RESULTS).next().is_none() || world.journal.iter().any(opened);
+        assert!(told, "invariant 8: {txn}: nobody is told what the card made of its scripts");
+    }
+}
+
 /// 4: no authorisation of an account leaves while one of its obligations is due on disk.
 pub fn i4_nothing_owed(world: &World, m: &HostMessage) {
     if m.message_kind == MessageKind::Request && m.plan.kind.row().authorisation {
