@@ -163,6 +163,25 @@ pub struct KindRow {
     pub second: &'static str,
 }
 
+/// Column [`KindRow::chip`]: a message of the whole run must be one that can be taken back, or moves nothing.
+const fn chip(kind: Kind) -> Option<Depth> {
+    match kind {
+        Kind::Sale | Kind::PreAuth | Kind::Balance => Some(Depth::Full),
+        Kind::Refund | Kind::PreAuthCancel | Kind::Completion | Kind::CompletionAdvice | Kind::VoiceSale => {
+            Some(Depth::Read)
+        }
+        Kind::Void
+        | Kind::CompletionCancel
+        | Kind::TipAdjust
+        | Kind::Parameters
+        | Kind::StatusUpload
+        | Kind::Settlement
+        | Kind::SignIn
+        | Kind::SignOff
+        | Kind::Echo => None,
+    }
+}
+
 const fn row(kind: Kind) -> KindRow {
     KindRow {
         kind,
@@ -171,7 +190,7 @@ const fn row(kind: Kind) -> KindRow {
         originals: &[],
         marks_original: Mark::None,
         card: CardRule::None,
-        chip: None,
+        chip: chip(kind),
         code: false,
         pin: false,
         voice: false,
@@ -217,7 +236,6 @@ impl Kind {
             Kind::Sale => KindRow {
                 amount: AmountRule::Needed,
                 card: CardRule::Needed,
-                chip: Some(Depth::Full),
                 code: true,
                 pin: true,
                 recovery: Recovery::Reverse,
@@ -242,24 +260,16 @@ impl Kind {
                 originals: &[Kind::Sale, Kind::Completion, Kind::CompletionAdvice, Kind::VoiceSale],
                 marks_original: Mark::Refunded,
                 card: CardRule::AsOriginal,
-                chip: Some(Depth::Read),
                 right: Right::Supervisor,
                 recovery: Recovery::ManualResolution,
                 side: Side::Credit,
                 second: "refunds a further part; refused above what is left of the original",
                 ..financial(self)
             },
-            Kind::Balance => KindRow {
-                card: CardRule::Needed,
-                chip: Some(Depth::Full),
-                pin: true,
-                authorisation: true,
-                ..row(self)
-            },
+            Kind::Balance => KindRow { card: CardRule::Needed, pin: true, authorisation: true, ..row(self) },
             Kind::PreAuth => KindRow {
                 amount: AmountRule::Needed,
                 card: CardRule::Needed,
-                chip: Some(Depth::Full),
                 pin: true,
                 recovery: Recovery::Reverse,
                 second: "sets a further amount aside",
@@ -271,7 +281,6 @@ impl Kind {
                 originals: &[Kind::PreAuth],
                 marks_original: Mark::Voided,
                 card: CardRule::Needed,
-                chip: Some(Depth::Read),
                 pin: true,
                 right: Right::Supervisor,
                 recovery: Recovery::Reverse,
@@ -303,7 +312,6 @@ impl Kind {
             Kind::VoiceSale => KindRow {
                 amount: AmountRule::Needed,
                 card: CardRule::Needed,
-                chip: Some(Depth::Read),
                 voice: true,
                 recovery: Recovery::Repeat,
                 side: Side::Debit,
@@ -367,7 +375,6 @@ const fn completion(kind: Kind) -> KindRow {
         originals: &[Kind::PreAuth],
         marks_original: Mark::Completed,
         card: CardRule::Needed,
-        chip: Some(Depth::Read),
         side: Side::Debit,
         second: "refused: original-completed",
         ..financial(kind)

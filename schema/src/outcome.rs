@@ -463,8 +463,8 @@ impl Outcome {
     }
 }
 
-/// Chip of a card, as slips and disputes need it: what it is, and the last cryptogram that it gave. Binary data
-/// are hex digits.
+/// Chip of a card, as slips and disputes need it: what it is, and the last cryptogram that it gave. Binary
+/// data are hex digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Chip {
     /// Name of the application (tag 84).

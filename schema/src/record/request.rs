@@ -102,8 +102,8 @@ pub enum RequestRecord {
         answer: Box<HostAnswer>,
         trace: FrameTrace,
     },
-    /// The host's decision stands, and the chip card is still to hear of it: whatever the card makes of it, and
-    /// at a restart, this is the outcome.
+    /// The host's decision stands, and the chip card is still to hear of it: whatever the card makes of it,
+    /// and at a restart, this is the outcome.
     CardHears { txn: u64, outcome: Arc<Outcome> },
     /// The chip card has ended with a decision: `approved` by a TC, or not. `icc`: EMV data elements of its
     /// end, for the reversal of the frame `stan` and for the settlement.

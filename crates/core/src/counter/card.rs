@@ -320,8 +320,8 @@ fn card_ended(
     }
 }
 
-/// The host's word stands, and the card's changes nothing: it is told, and may end before the outcome is told.
-/// Where no card hears it the outcome is told at once.
+/// The host's word stands, and the card's changes nothing: it is told, and may end before the outcome is
+/// told. Where no card hears it the outcome is told at once.
 pub(super) fn hears(
     cx: &mut Context,
     s: &mut Serving,

@@ -2,11 +2,13 @@
 use super::{Running, State, broken};
 use crate::{ReplayError, ledger::numbers};
 use payterm_schema::{
-    AccountId, CardToken, Outcome, Request, RequestKey, RequestRecord, Time,
+    AccountId, CardToken, HostAnswer, Outcome, Request, RequestKey, RequestRecord, Time,
+    account::Stan,
     caller::TERMINAL,
     host::{MacVerdict, Plan},
+    icc::Icc,
     kind::{CardRule, Recovery},
-    record::{Due, Duty, Entry, Obligation, ObligationState},
+    record::{Due, Duty, Entry, Obligation, ObligationState, ProvisionalOf},
 };
 use std::sync::Arc;
 
@@ -80,9 +82,7 @@ impl State {
                 let running = self.runs(*txn).ok_or(broken(seq, "a card hears of a request that ended"))?;
                 running.decided = Some(Arc::clone(outcome));
             }
-            RequestRecord::CardEnded { txn, stan, icc, .. } => {
-                self.obligations.change(*txn, *stan, |o| o.plan.icc = Some(icc.clone()));
-            }
+            RequestRecord::CardEnded { txn, stan, icc, .. } => self.card_ended(*txn, *stan, icc),
             RequestRecord::Outcome { outcome, papers } => {
                 self.outcome(at, outcome);
                 for p in papers {
@@ -103,14 +103,23 @@ impl State {
             }
             RequestRecord::Provisional { txn, account, stan, of, answer, .. } => {
                 self.heard(account, at);
-                self.clear_in_flight(*txn);
-                self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
-                if let Some(r) = self.runs(*txn) {
-                    r.provisional = Some((*of, answer.clone()));
-                }
+                self.provisional(*txn, *stan, *of, answer);
             }
         }
         Ok(())
+    }
+
+    /// F38 of its reversal is known, and who has the last word.
+    fn provisional(&mut self, txn: u64, stan: Stan, of: ProvisionalOf, answer: &HostAnswer) {
+        self.clear_in_flight(txn);
+        self.obligations.change(txn, stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
+        if let Some(r) = self.runs(txn) {
+            r.provisional = Some((of, Box::new(answer.clone())));
+        }
+    }
+    /// Its reversal bears what the card said last.
+    fn card_ended(&mut self, txn: u64, stan: Stan, icc: &Icc) {
+        self.obligations.change(txn, stan, |o| o.plan.icc = Some(icc.clone()));
     }
 
     fn started(

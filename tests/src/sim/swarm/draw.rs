@@ -71,7 +71,8 @@ const CHIPS: [(u64, ChipCard); 10] = [
     (1, ChipCard::Persona("debit", 0)),
 ];
 
-/// In one seed of eight a kernel is there, and most who swiped insert a chip card; the others' cards have none.
+/// In one seed of eight a kernel is there, and most who swiped insert a chip card; the others' cards have
+/// none.
 fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     if seed % 8 != 6 {
         return;
