@@ -98,7 +98,9 @@ fn main() -> ExitCode {
     let RunError::Engine(of_engine) = &e else { return fail(&e) };
     match of_engine {
         EngineError::Store(journal) => fail_of(journal, &e),
-        EngineError::Profile(_) | EngineError::Tls { .. } | EngineError::Tms(_) => refuse(&e),
+        EngineError::Profile(_) | EngineError::Tls { .. } | EngineError::Tms(_) | EngineError::Emv(_) => {
+            refuse(&e)
+        }
         EngineError::Vault(_) | EngineError::Journal(_) | EngineError::Granted(_) => fail(&e),
     }
 }

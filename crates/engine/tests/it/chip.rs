@@ -183,6 +183,7 @@ fn a_card_behind_a_socket_pays_through_the_configured_kernel() {
     drop(inserted);
     let outcome = rig.end(&key, true);
     assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
+    assert_eq!(outcome.reason.map(|reason| reason.code).as_deref(), Some("card-removed"));
     let key = rig.begin_patiently(sale("c"));
     let _inserted = insert(&rig, at);
     rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
