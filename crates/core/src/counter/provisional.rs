@@ -90,10 +90,12 @@ pub(super) fn card(
 
 /// The last word, the cashier's on the part or the card's; a no with its code.
 pub(super) fn decided(cx: &mut Context, s: &Serving, word: Result<(), &'static str>) -> Next {
-    let (stan, answer, class) = match &s.stage {
-        Stage::Part { stan, answer, .. } => (stan, answer, Class::B),
-        Stage::CardDecides { stan, answer, .. } => (stan, answer, Class::C),
-        stage => unreachable!("{stage:?}: nothing to decide"),
+    let (stan, answer, class) = if let Stage::Part { stan, answer, .. } = &s.stage {
+        (stan, answer, Class::B)
+    } else if let Stage::CardDecides { stan, answer, .. } = &s.stage {
+        (stan, answer, Class::C)
+    } else {
+        unreachable!("{:?}: nothing to decide", s.stage)
     };
     let (txn, stan, yes) = (s.txn, *stan, word.is_ok());
     let mut outcome = (*cx.running().view).clone();

@@ -64,6 +64,8 @@ struct Run {
     tag: u64,
     /// Waits for the next step.
     asked: Option<oneshot::Sender<Option<CardStep>>>,
+    /// The card has ended it, or is gone: it may be run again before it is let go.
+    over: bool,
     /// Nobody hears its steps any more.
     ending: bool,
     events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
@@ -71,6 +73,7 @@ struct Run {
 impl Run {
     /// The card's next step, for who waits; the card's end is told to all.
     fn says(&mut self, step: Option<CardStep>) {
+        self.over = matches!(step, None | Some(CardStep::Done { .. }));
         match (self.asked.take(), step) {
             (Some(asked), step) => drop(asked.send(step)),
             (None, None) if !self.ending => (self.events)(DeviceEvent::CardGone { tag: self.tag }),
@@ -293,12 +296,13 @@ impl Handler<RunCard> for Shell<CardReader> {
     type Result = ResponseFuture<Option<CardStep>>;
     fn handle(&mut self, RunCard { tag, run }: RunCard, ctx: &mut Context<Self>) -> Self::Result {
         self.pass();
-        if !self.is_open() || self.port.kernel.is_none() || self.port.run.is_some() {
+        let works = self.port.run.as_ref().is_some_and(|run| !run.over || run.ending);
+        if !self.is_open() || self.port.kernel.is_none() || works {
             return Box::pin(async { None });
         }
         let (asked, step) = oneshot::channel();
         let events = self.context.around.events.clone();
-        self.port.run = Some(Run { tag, asked: Some(asked), ending: false, events });
+        self.port.run = Some(Run { tag, asked: Some(asked), over: false, ending: false, events });
         let time = CALL + self.command_time();
         self.order(Order::Run { tag, run }, time, ctx);
         Box::pin(async move { step.await.ok().flatten() })

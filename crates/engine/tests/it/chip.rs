@@ -114,6 +114,21 @@ fn a_card_that_is_pulled_while_the_customer_types_ends_the_payment_and_not_the_r
 }
 
 #[test]
+fn a_wrong_pin_runs_the_card_in_the_reader_again() {
+    let slot = Arc::new(Slot::default());
+    let mut rig = rig(&slot);
+    let key = rig.begin_patiently(sale("a"));
+    slot.insert(plain());
+    rig.virtuals().pin("000000", When::Within(SOON)).unwrap();
+    rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
+    let outcome = rig.end(&key, true);
+    assert_eq!(outcome.status, Status::Approved, "{outcome:?}");
+    let given: Vec<u8> = slot.pull().unwrap().given().iter().map(|given| given.cid).collect();
+    assert_eq!(given, [0x80, 0x00, 0x80, 0x40], "no to the first ARQC, and a run of its own");
+    pays(&mut rig, &slot, "b");
+}
+
+#[test]
 fn a_cancel_ends_the_card_between_two_commands() {
     let slot = Arc::new(Slot::default());
     let mut rig = rig(&slot);
