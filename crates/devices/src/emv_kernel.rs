@@ -42,6 +42,8 @@ pub struct EmvKernel {
     interrupted: Arc<AtomicBool>,
     /// Waits for a word.
     waiting: Option<Contact>,
+    /// The host's word is told: the card ends with a cryptogram, whoever loses interest meanwhile.
+    heard: bool,
 }
 
 impl EmvKernel {
@@ -53,6 +55,7 @@ impl EmvKernel {
             card_time: CARD_TIME,
             interrupted: Arc::new(AtomicBool::new(false)),
             waiting: None,
+            heard: false,
         }
     }
     /// With this time for one command.
@@ -88,7 +91,7 @@ impl EmvKernel {
     /// Goes on to the next question, or to the end. None: it was interrupted before anything was decided.
     fn pump(&mut self, mut contact: Contact, mut step: Step, card: &mut dyn CardReader) -> Option<CardStep> {
         loop {
-            let interrupted = self.interrupted.load(Ordering::SeqCst);
+            let interrupted = !self.heard && self.interrupted.load(Ordering::SeqCst);
             step = match step {
                 Step::Done(end) => {
                     log(&end);
@@ -151,6 +154,7 @@ impl CardKernel for EmvKernel {
 
     fn tell(&mut self, word: CardWord, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         let Some(mut contact) = self.waiting.take() else { return Ok(failed(CardFailure::OutOfOrder)) };
+        self.heard = matches!(word, CardWord::Host(_));
         let step = contact.step(match &word {
             CardWord::Proceed { online_pin } => {
                 Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: *online_pin })
@@ -173,11 +177,12 @@ impl CardKernel for EmvKernel {
     }
 
     fn end(&mut self) {
-        self.waiting = None;
+        (self.waiting, self.heard) = (None, false);
         self.interrupted.store(false, Ordering::SeqCst);
     }
 
-    /// Callback that is looked at between two commands: a command under way goes on for its time.
+    /// Callback that is looked at between two commands before the host's word: a command under way goes on for
+    /// its time.
     fn interrupt(&self) -> Interrupt {
         let interrupted = self.interrupted.clone();
         Arc::new(move || interrupted.store(true, Ordering::SeqCst))

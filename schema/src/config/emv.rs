@@ -14,8 +14,8 @@ pub struct EmvConfig {
     /// Country, ISO 3166 number (9F1A). Default 156, China: the first users are Chinese counters.
     #[serde(default = "country")]
     pub country: u16,
-    /// Terminal type (9F35). Default "21", attended and online only: the issuer decides every payment, until
-    /// what a card approves by itself can be queued.
+    /// Terminal type (9F35), online only: second digit 1 or 4. The issuer decides every payment, until what a
+    /// card approves by itself can be queued. Default "21", attended.
     #[serde(default = "terminal_type")]
     pub terminal_type: String,
     /// Terminal capabilities (9F33), six hex digits. Default "E068C8": keys, stripe and chip; PIN for the

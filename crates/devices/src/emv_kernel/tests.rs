@@ -462,6 +462,16 @@ fn an_interrupt_ends_the_call_between_two_commands_and_the_next_run_begins_anew(
     kernel.interrupt()();
     assert_eq!(kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap(), None);
     assert_eq!(slot.sent.len(), reads);
+    // Once it hears the host it ends: told that no reply came, and let go at once, it gives its AAC.
+    let mut slot = Slot::new("debit");
+    kernel.run(&card_run(Kind::Sale), &mut slot).unwrap();
+    kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap();
+    kernel.tell(CardWord::Pin(PinWord::Entered), &mut slot).unwrap();
+    kernel.interrupt()();
+    let end = kernel.tell(CardWord::Host(HostWord::NoReply), &mut slot).unwrap();
+    assert!(matches!(end, Some(CardStep::Done { decision: CardDecision::Declined, .. })), "{end:?}");
+    assert_eq!(slot.given(), [0x80, 0x00]);
+    kernel.end();
     // What the card has decided stands.
     let mut slot = Slot::new("debit");
     slot.interrupt = Some((whole.sent.len(), kernel.interrupt()));
