@@ -181,8 +181,8 @@ impl CardKernel for EmvKernel {
         self.interrupted.store(false, Ordering::SeqCst);
     }
 
-    /// Callback that is looked at between two commands before the host's word: a command under way goes on for
-    /// its time.
+    /// Callback that is looked at between two commands, before the host's word: a command under way goes on
+    /// for its time.
     fn interrupt(&self) -> Interrupt {
         let interrupted = self.interrupted.clone();
         Arc::new(move || interrupted.store(true, Ordering::SeqCst))
