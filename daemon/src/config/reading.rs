@@ -279,7 +279,7 @@ fn stand_in(key: &str) -> Option<Value> {
         "tid" => "00000000".into(),
         "currency" => "CNY".into(),
         "address" => "localhost:1".into(),
-        "driver" | "ca" | "signing_key" | "url" => "".into(),
+        "driver" | "ca" | "signing_key" | "url" | "parameters" => "".into(),
         "kind" => "scanner".into(),
         "product" => "card".into(),
         "limit" => Value::Array(Vec::new()),
