@@ -67,8 +67,9 @@ fn sound(json: &Value) -> bool {
 
 /// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
 /// transactions and papers) do not fit one.
-const COUNTS: [&str; 27] = [
+const COUNTS: [&str; 29] = [
     "agree",
+    "atc",
     "attempts",
     "basis_points",
     "batch",
@@ -87,6 +88,7 @@ const COUNTS: [&str; 27] = [
     "replaced",
     "restarts",
     "revision",
+    "sequence",
     "stan",
     "stuck_more",
     "tries",

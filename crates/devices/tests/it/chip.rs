@@ -1,7 +1,7 @@
 //! The virtual chip reader: whoever connects to its socket is a card.
 use payterm_devices::{CardDevice, CardFault, CardReader, DeviceError, Drivers, Env, Face, VirtualBench};
 use payterm_schema::{DeviceKind, card::Interface, config::DeviceConfig};
-use payterm_simulator::card::{PERSONAS, Personas, TestCard, inserted::Inserted};
+use payterm_simulator::card::{PERSONAS, Personas, TestCard, inserted::Inserted, vpcd};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -42,7 +42,7 @@ fn a_card_is_found_powered_and_asked_until_it_is_pulled() {
     let inserted = Inserted::insert(card(), at).unwrap();
     assert_eq!(reader.wait(SOON).unwrap(), Some(Interface::Contact));
     assert!(reader.present().unwrap());
-    assert_eq!(reader.power().unwrap(), [0x3B, 0x00]);
+    assert_eq!(reader.power().unwrap(), vpcd::ATR_T1);
     let answer = reader.transmit(SELECT, SOON).unwrap();
     assert!(answer.starts_with(&[0x6F]) && answer.ends_with(&[0x90, 0x00]), "{answer:02X?}");
     // Powered again it has forgotten what was selected.
