@@ -1,5 +1,4 @@
-//! The bank: imports `schema` only, so that it cannot share a mistake with what it judges; and the issuer of
-//! the simulator's cards, which shares nothing with the kernel.
+//! The bank: imports `schema` only, so that it cannot share a mistake with what it judges.
 //!
 //! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part
 //! of the amount, or with a demand in the header; a payer may not have confirmed; its sums of a batch may be
@@ -8,15 +7,14 @@
 //! comes; what it has told a person to stand no message takes back any more (docs/stuck.md has people ask for
 //! both). It never answers a code that ends a reversal (12, 25) to a reversal that it did not do, never
 //! refuses a repetition of what it posted, and never posts another amount than it answers.
+mod issuer;
 mod settlement;
 
-use super::world::cards::ALL;
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
     host::{CardSecrets, KeysVerdict, MacVerdict, MessageKind, Plan, SecretsFrom},
     kind::Recovery,
 };
-use payterm_simulator::card::{Asked, CardIssuer, IccRefusal, Script, When};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Fault of one message, in the order in which they are sent (sign-ins of the terminal's own not
@@ -154,7 +152,7 @@ pub struct Bank {
     asked: BTreeSet<Book>,
     /// Requests whose cryptogram is not of their card.
     pub wrong_cryptograms: u32,
-    issuer: Option<CardIssuer>,
+    issuer: issuer::Issuer,
     pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
     rrn: u64,
     /// Each third sign-in names the next batch.
@@ -190,30 +188,14 @@ impl Bank {
         if m.message_kind == MessageKind::Request {
             self.asked.insert(book(&m.account, &m.plan));
         }
-        let Some((pan, asked)) = self.asked_by_chip(m) else { return self.decide(m, fault) };
-        let Ok(asked) = asked else {
+        let Some(checked) = self.issuer.check(m) else { return self.decide(m, fault) };
+        let Ok(checked) = checked else {
             self.wrong_cryptograms += 1;
             return self.answer("05", m);
         };
         let mut answer = self.decide(m, fault);
-        let arc = answer.code.as_bytes().try_into().expect("two characters");
-        let scripts: &[Script] =
-            if *fault == HostFault::Scripts { &[Script::PinUnblock { when: When::Before }] } else { &[] };
-        let issuer = self.issuer.get_or_insert_with(|| CardIssuer::new(&ALL));
-        answer.icc = Some(issuer.answer(&asked, arc, scripts));
-        if answer.code == "00" {
-            issuer.approved(&pan, m.plan.card_sequence, asked.atc, asked.cryptogram);
-        }
+        answer.icc = Some(self.issuer.answer(&checked, &answer.code, *fault == HostFault::Scripts));
         answer
-    }
-
-    /// A request of one of the simulator's cards, and what its issuer makes of its cryptogram.
-    fn asked_by_chip(&mut self, m: &HostMessage) -> Option<(String, Result<Asked, IccRefusal>)> {
-        let icc = m.plan.icc.as_ref().filter(|_| m.message_kind == MessageKind::Request)?;
-        let SecretsFrom::Memory(CardSecrets { pan: Some(pan), .. }) = &m.secrets else { return None };
-        let issuer = self.issuer.get_or_insert_with(|| CardIssuer::new(&ALL));
-        let known = issuer.knows(pan.reveal());
-        known.then(|| (pan.reveal().to_owned(), issuer.check(pan.reveal(), m.plan.card_sequence, icc)))
     }
 
     fn decide(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
