@@ -22,8 +22,8 @@ pub struct Presented {
     pub on_card: Option<String>,
     /// The card without its number.
     pub card: Option<CardToken>,
-    /// What a chip card is, and its last cryptogram so far.
-    pub icc: Option<Box<Chip>>,
+    /// A chip card as slips show it, with its last cryptogram so far.
+    pub shown: Option<Box<Chip>>,
     pub secrets: CardSecrets,
 }
 
@@ -59,7 +59,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 chip,
                 on_card,
                 card: None,
-                icc: None,
+                shown: None,
                 secrets,
             })
         }
@@ -77,7 +77,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 chip: false,
                 on_card: None,
                 card: None,
-                icc: None,
+                shown: None,
                 secrets: CardSecrets { code: Some(code), ..CardSecrets::default() },
             })
         }
@@ -95,7 +95,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 chip: false,
                 on_card: None,
                 card: None,
-                icc: None,
+                shown: None,
                 secrets: CardSecrets { pan: Some(pan), ..CardSecrets::default() },
             })
         }

@@ -42,7 +42,7 @@ pub fn with_instrument(view: &mut Outcome, presented: &Presented) {
     view.entry = Some(presented.mode);
     view.wallet = presented.wallet;
     view.masked_pan = Some(presented.masked.clone());
-    view.chip.clone_from(&presented.icc);
+    view.chip.clone_from(&presented.shown);
 }
 
 /// What it belongs to. `paid_as`: nothing is presented, so it takes over how the customer had paid.

@@ -11,6 +11,8 @@ pub enum AfterYes {
     No,
     /// Its signature is wrong.
     Lies,
+    /// Yes, without a TC.
+    Pretends,
     /// No answer: the card is silent from then on.
     Nothing,
 }
@@ -57,6 +59,17 @@ impl ScriptedCard {
         self.end();
         Some(CardStep::Done { decision, icc: [&self.icc[..], &self.end].concat() })
     }
+    /// A yes is a TC: tag 9F27 says so.
+    fn yes(&mut self) -> Option<CardStep> {
+        let at = self.icc.windows(3).position(|w| w == [0x9F, 0x27, 1]);
+        let arqc = self.icc.clone();
+        if let Some(kind) = at.and_then(|at| self.icc.get_mut(at + 3)) {
+            *kind = 0x40;
+        }
+        let done = self.done(CardDecision::Approved);
+        self.icc = arqc;
+        done
+    }
     fn next(&mut self) -> Option<CardStep> {
         self.left.pop_front().or_else(|| {
             self.online = true;
@@ -76,7 +89,8 @@ impl CardKernel for ScriptedCard {
                 self.next()
             }
             CardWord::Host(HostWord::Approved { .. }) if self.online => match self.after_yes {
-                AfterYes::Yes => self.done(CardDecision::Approved),
+                AfterYes::Yes => self.yes(),
+                AfterYes::Pretends => self.done(CardDecision::Approved),
                 AfterYes::No => self.done(CardDecision::Declined),
                 AfterYes::Lies => self.done(CardDecision::Failed(CardFailure::Lied)),
                 AfterYes::Nothing => None,

@@ -116,7 +116,7 @@ fn line(name: &str, unit: &str, value: f64, against: Option<(&str, f64)>) {
 
 fn contact() -> Result<()> {
     let terminal = Arc::new(Terminal::new(play::terminal())?);
-    let parameters = Arc::new(Parameters::new(1, play::aids(), play::keys(), Vec::new())?);
+    let parameters = Arc::new(Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new())?);
     let payment = play::payment(1_000);
     let mut card = TestCard::new(&Personas::parse(PERSONAS)?, "debit", play::DATE)?;
     let recording = Recording::of(&mut card, &terminal, &parameters, payment)?;

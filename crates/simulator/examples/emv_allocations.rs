@@ -9,7 +9,7 @@ use std::{hint::black_box, sync::Arc};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let terminal = Arc::new(Terminal::new(play::terminal())?);
-    let parameters = Arc::new(Parameters::new(1, play::aids(), play::keys(), Vec::new())?);
+    let parameters = Arc::new(Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new())?);
     let mut card = TestCard::new(&Personas::parse(PERSONAS)?, "debit", play::DATE)?;
     let recording = Recording::of(&mut card, &terminal, &parameters, play::payment(1_000))?;
     let counted = measure(|| _ = black_box(recording.play(&terminal, &parameters, play::payment(1_000))));

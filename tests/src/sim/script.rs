@@ -66,6 +66,8 @@ pub enum ChipCard {
     DeclinesAfterScripts,
     /// Its signature is wrong.
     Lies,
+    /// Its kernel calls an ARQC a yes.
+    Pretends,
     /// Says nothing any more.
     Silent,
     /// Is pulled out when it has its number read.

@@ -58,6 +58,7 @@ fn a_card_that_does_not_agree_has_the_approval_taken_back() {
     for (card, code) in [
         (ChipCard::Declines, "card-refused-approval"),
         (ChipCard::Lies, "card-lied"),
+        (ChipCard::Pretends, "card-lied"),
         (ChipCard::Silent, "card-gone-after-approval"),
         (ChipCard::PulledAtYes, "card-gone-after-approval"),
         (ChipCard::PulledOnline, "card-gone-after-approval"),
@@ -147,6 +148,14 @@ fn a_busy_host_is_sent_the_same_cryptogram_again() {
     assert_eq!((w.transcript("a").iter().filter(|r| *r == "allowed").count(), w.chips_run), (2, 1));
 }
 
+/// A card that is out already could not end what another yes begins: a busy host is not asked again.
+#[test]
+fn a_card_that_is_out_is_not_sent_again() {
+    let w = world([insert("a", ChipCard::PulledOnline)], [HostFault::SlowRefuse(400, "91")]);
+    assert_eq!(said(&w, "a"), [(Status::Declined, "host-91".into())]);
+    assert_eq!(w.transcript("a").iter().filter(|r| *r == "allowed").count(), 1);
+}
+
 /// What a card makes of a refusal changes nothing; its outcome waits for the card, and no longer.
 #[test]
 fn a_refusal_is_heard_by_the_card_before_it_is_told() {
@@ -213,6 +222,7 @@ fn a_chip_sale_cut_at_every_step_twice() {
         ChipCard::Declines,
         ChipCard::DeclinesAfterScripts,
         ChipCard::Lies,
+        ChipCard::Pretends,
         ChipCard::Silent,
         ChipCard::PulledAtOnce,
         ChipCard::PulledOnline,

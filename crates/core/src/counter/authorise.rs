@@ -115,7 +115,7 @@ fn plan_of(cx: &Context, s: &Serving, view: &Outcome) -> Plan {
             view.scheme.clone().filter(|_| view.wallet.is_none()).unwrap_or_else(|| "000".into())
         }),
         offline_authority: view.offline_authority,
-        card_sequence: presented.and_then(|p| p.icc.as_ref()?.sequence),
+        card_sequence: presented.and_then(|p| p.shown.as_ref()?.sequence),
         icc: s.chip.as_ref().and_then(|c| c.online().cloned()),
         ..cx.control_plan(account, kind)
     }

@@ -141,14 +141,9 @@ pub(super) fn step(
     match (&s.stage, step) {
         (Stage::CardDecides { stan, answer, .. }, Some(CardStep::Done { decision, icc })) => {
             let (stan, answer) = (*stan, answer.clone());
-            let approved = decision == CardDecision::Approved;
-            card_ended(cx, s, stan, approved, &icc, Some(&answer));
-            let no = if decision == CardDecision::Failed(CardFailure::Lied) {
-                CardFailure::Lied.code()
-            } else {
-                "card-refused-approval"
-            };
-            provisional::decided(cx, s, if approved { Ok(()) } else { Err(no) })
+            let word = last_word(&decision, &icc);
+            card_ended(cx, s, stan, word.is_ok(), &icc, Some(&answer));
+            provisional::decided(cx, s, word)
         }
         // Out of order, or gone: it has not said yes.
         (Stage::CardDecides { .. }, _) => provisional::decided(cx, s, Err(GONE)),
@@ -166,6 +161,21 @@ pub(super) fn step(
         }
         (_, None) => failed(cx, s, CardFailure::Removed),
         (_, Some(_)) => failed(cx, s, CardFailure::OutOfOrder),
+    }
+}
+
+/// The card's word on the host's yes; a no with its code. A yes without a TC is none, whatever the kernel
+/// calls it.
+fn last_word(decision: &CardDecision, icc: &[u8]) -> Result<(), &'static str> {
+    let kind = |icc: &Icc| Some(icc.values(Tag::new(0x9F27)?).next()?.first()? & 0xC0);
+    let tc = Icc::parse(icc).is_ok_and(|icc| kind(&icc) == Some(0x40));
+    match decision {
+        CardDecision::Approved if tc => Ok(()),
+        CardDecision::Approved | CardDecision::Failed(CardFailure::Lied) => Err(CardFailure::Lied.code()),
+        CardDecision::Failed(CardFailure::Removed | CardFailure::Unreadable | CardFailure::Reader) => {
+            Err(GONE)
+        }
+        CardDecision::Declined | CardDecision::Failed(_) => Err("card-refused-approval"),
     }
 }
 
@@ -214,7 +224,7 @@ fn at_work(
         CardStep::GoOnline { icc, sign } if proceeds => match Icc::parse(&icc) {
             Ok(icc) => {
                 note(s, &icc);
-                if let Some(shown) = s.presented.as_mut().and_then(|p| p.icc.as_mut()) {
+                if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
                     shown.sign = sign;
                 }
                 if let Some(chip) = &mut s.chip {
@@ -267,7 +277,7 @@ fn taken(
         chip: true,
         on_card: Some(read.expiry),
         card: token,
-        icc: Some(Box::new(chip)),
+        shown: Some(Box::new(chip)),
         secrets: CardSecrets { pan: Some(read.pan), tracks: read.track2, ..CardSecrets::default() },
     };
     let next = present::take(cx, s, devices, presented);
@@ -286,7 +296,7 @@ fn taken(
 
 /// The card's last cryptogram so far, as slips show it.
 fn note(s: &mut Serving, icc: &Icc) {
-    let Some(chip) = s.presented.as_mut().and_then(|p| p.icc.as_mut()) else { return };
+    let Some(chip) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) else { return };
     let value = |tag| Tag::new(tag).and_then(|tag| icc.values(tag).next());
     let text = |tag| value(tag).map(hex);
     chip.cryptogram = text(0x9F26);
@@ -303,7 +313,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The run has ended with a decision: on record, for its reversal, its settlement and its slip; with what it
-/// made of the issuer's scripts.
+/// made of the issuer's scripts. Data that cannot be read are of no use to any of these.
 fn card_ended(
     cx: &mut Context,
     s: &mut Serving,
@@ -372,7 +382,7 @@ pub(super) fn heard(cx: &mut Context, s: &mut Serving, icc: Option<&[u8]>) -> Ne
         AfterCard::Ends(outcome) => {
             let mut outcome = Arc::unwrap_or_clone(outcome);
             outcome.ended = Some(cx.now);
-            outcome.chip = s.presented.as_ref().and_then(|p| p.icc.clone());
+            outcome.chip = s.presented.as_ref().and_then(|p| p.shown.clone());
             cx.finish(outcome);
             Next::Stay
         }
@@ -409,7 +419,7 @@ fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: Icc) 
     let plan = Plan {
         amount: s.amount(),
         mode: view.entry,
-        card_sequence: s.presented.as_ref().and_then(|p| p.icc.as_ref()?.sequence),
+        card_sequence: s.presented.as_ref().and_then(|p| p.shown.as_ref()?.sequence),
         original: Some(original),
         icc: Some(icc),
         ..cx.control_plan(account, s.kind())

@@ -100,7 +100,7 @@ pub(super) fn decided(cx: &mut Context, s: &Serving, word: Result<(), &'static s
     let (txn, stan, yes) = (s.txn, *stan, word.is_ok());
     let mut outcome = (*cx.running().view).clone();
     view::with_answer(&mut outcome, answer);
-    outcome.chip = s.presented.as_ref().and_then(|p| p.icc.clone());
+    outcome.chip = s.presented.as_ref().and_then(|p| p.shown.clone());
     // In a recovery a part that is not taken may stand all the same.
     if matches!(s.stage, Stage::Part { .. }) && (yes || cx.state.recovering.is_some()) {
         view::with_part(&mut outcome, answer);

@@ -371,6 +371,7 @@ fn decided(
     );
     cx.requirement(account, txn, digit);
     if pending {
+        card::tell_host(cx, s, HostWord::NoReply);
         cx.end_unknown(account, Reason::new("pending", Class::P));
         return Next::Stay;
     }
@@ -388,7 +389,10 @@ fn decided(
         cx.approve(&mut outcome, advice_authority(kind));
         return card::hears(cx, s, outcome, heard, card::approved);
     }
+    let gone = s.chip.as_ref().is_some_and(card::Chip::is_gone);
     let again = match judged.retry {
+        // Nobody could end what a yes would begin.
+        _ if gone => None,
         RetryRule::Pin if outcome.pin => match (retry::another_pin(cx, s), &heard) {
             // Its cryptogram bears what became of the PIN: the card is run anew.
             (Some(_), Some(answer)) => card::runs_again(cx, s, answer),

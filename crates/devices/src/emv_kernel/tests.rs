@@ -1,15 +1,11 @@
 //! The kernel over a reader with a test card, each persona: whole runs, and a card that goes at any command.
 use super::*;
 use crate::DeviceError;
-use payterm_emv::{
-    oda,
-    terminal::{Aid, Limits, TerminalData},
-};
 use payterm_schema::{
     Money, Time,
     icc::{Icc, Tag},
 };
-use payterm_simulator::card::{CA_INDEX, PERSONAS, Personas, TestCard, ca_key, crypt};
+use payterm_simulator::card::{PERSONAS, Personas, TestCard, crypt, play};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -107,36 +103,10 @@ fn kernel(kind: u8) -> EmvKernel {
 }
 /// `cvm`: the second byte of its capabilities.
 fn kernel_with(kind: u8, cvm: u8) -> EmvKernel {
-    let (denial, online, default) = ([0; 5], [0; 5], [0; 5]);
-    let limits = Limits { floor: 100_000, threshold: 50_000, target: 0, most: 0, denial, online, default };
-    let aid = |name: &str| Aid {
-        name: hex::decode(name).unwrap(),
-        partial: false,
-        version: [0, 0x30],
-        limits,
-        ddol: Some(vec![0x9F, 0x37, 0x04]),
-        tdol: None,
-        online_pin: true,
-    };
-    let (modulus, exponent) = ca_key();
-    let key = oda::CaKey::new([0xA0, 0, 0, 0x03, 0x33], CA_INDEX, &modulus, &exponent, None).unwrap();
-    let aids = vec![aid("A000000333010101"), aid("A000000333010102")];
-    let terminal = Terminal::new(TerminalData {
-        country: 156,
-        kind,
-        capabilities: [0xE0, cvm, 0xC8],
-        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
-        serial: *b"PT000001",
-        category: 5411,
-        merchant: None,
-        id: None,
-        name: b"SHOP".to_vec(),
-        languages: vec![*b"zh"],
-        bypass: false,
-    });
-    let parameters = Parameters::new(1, aids, vec![key], Vec::new()).unwrap();
+    let data = terminal::TerminalData { kind, capabilities: [0xE0, cvm, 0xC8], ..play::terminal() };
+    let parameters = Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new()).unwrap();
     let random: Random = Box::new(|bytes| bytes.copy_from_slice(&[1, 2, 3, 4, 0, 0, 0, 98]));
-    EmvKernel::new(Arc::new(terminal.unwrap()), Arc::new(parameters), random)
+    EmvKernel::new(Arc::new(Terminal::new(data).unwrap()), Arc::new(parameters), random)
 }
 
 fn card_run(kind: Kind) -> CardRun {

@@ -18,6 +18,10 @@ const RID: [u8; 5] = [0xA0, 0x00, 0x00, 0x03, 0x33];
 /// The card has paid nothing before, and its account has a key for PINs.
 pub const PROCEED: Proceed = Proceed { earlier: 0, listed: false, online_pin: true };
 
+/// A merchant's attended terminal that decides nothing without the issuer and shows a card no PIN.
+pub fn online_terminal() -> TerminalData {
+    TerminalData { kind: 0x21, capabilities: [0xE0, 0x68, 0xC8], ..terminal() }
+}
 /// A merchant's attended terminal that can do everything.
 pub fn terminal() -> TerminalData {
     TerminalData {
@@ -35,10 +39,22 @@ pub fn terminal() -> TerminalData {
     }
 }
 
-/// The personas' applications, without limits of the terminal's own that say anything.
-pub fn aids() -> Vec<Aid> {
-    let (denial, online, default) = ([0; 5], [0; 5], [0; 5]);
-    let limits = Limits { floor: 100_000, threshold: 50_000, target: 0, most: 0, denial, online, default };
+/// Limits that say nothing of a sale below CNY 500.
+pub const LIMITS: Limits = Limits {
+    floor: 100_000,
+    threshold: 50_000,
+    target: 0,
+    most: 0,
+    denial: [0; 5],
+    online: [0; 5],
+    default: [0; 5],
+};
+/// Limits that send every payment to the issuer.
+pub const ALL_ONLINE: Limits =
+    Limits { floor: 0, threshold: 0, online: [0xFF; 5], default: [0xFF; 5], ..LIMITS };
+
+/// The personas' applications.
+pub fn aids(limits: Limits) -> Vec<Aid> {
     let aid = |last: u8| Aid {
         name: [&RID[..], &[0x01, 0x01, last]].concat(),
         partial: false,

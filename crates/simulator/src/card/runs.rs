@@ -1,15 +1,12 @@
 //! The kernel of `crates/emv` against each persona, whole runs: what both make of the issuer's word.
 use super::*;
 use payterm_emv::{
-    Contact, oda,
-    step::{By, End, HostWord, Input, Lie, PinAsk, PinWord, Proceed, Step, Verdict, Why},
-    terminal::{Aid, Depth, Limits, Parameters, Terminal, TerminalData, Transaction},
+    Contact,
+    step::{By, End, HostWord, Input, Lie, PinAsk, Step, Verdict, Why},
+    terminal::{Parameters, Terminal},
 };
+use play::DATE;
 use std::sync::Arc;
-use zeroize::Zeroizing;
-
-pub(super) const DATE: [u8; 3] = [0x26, 0x07, 0x15];
-const RID: [u8; 5] = [0xA0, 0, 0, 0x03, 0x33];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Host {
@@ -45,73 +42,9 @@ impl Ran {
 }
 
 pub(super) fn start(minor: u64) -> (Contact, Step) {
-    let (denial, online, default) = ([0; 5], [0; 5], [0; 5]);
-    let limits = Limits { floor: 100_000, threshold: 50_000, target: 0, most: 0, denial, online, default };
-    let aid = |name: &str| Aid {
-        name: hex::decode(name).unwrap(),
-        partial: false,
-        version: [0, 0x30],
-        limits,
-        ddol: Some(vec![0x9F, 0x37, 0x04]),
-        tdol: None,
-        online_pin: true,
-    };
-    let (modulus, exponent) = ca_key();
-    let key = oda::CaKey::new(RID, CA_INDEX, &modulus, &exponent, None).unwrap();
-    let aids = vec![aid("A000000333010101"), aid("A000000333010102")];
-    let terminal = TerminalData {
-        country: 156,
-        kind: 0x22,
-        capabilities: [0xE0, 0xF8, 0xC8],
-        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
-        serial: *b"PT000001",
-        category: 5411,
-        merchant: None,
-        id: None,
-        name: b"SHOP".to_vec(),
-        languages: vec![*b"zh"],
-        bypass: false,
-    };
-    let payment = Transaction {
-        amount: minor,
-        other: 0,
-        currency: 156,
-        exponent: 2,
-        kind: 0,
-        date: DATE,
-        time: [0x13, 0x59, 0x59],
-        sequence: 7,
-        unpredictable: [1, 2, 3, 4],
-        draw: 99,
-        depth: Depth::Full,
-        force_online: false,
-    };
-    let parameters = Parameters::new(1, aids, vec![key], Vec::new()).unwrap();
-    Contact::start(Arc::new(Terminal::new(terminal).unwrap()), Arc::new(parameters), payment).unwrap()
-}
-
-/// 91 of the issuer for the card's last cryptogram.
-fn issuer_data(card: &TestCard, code: [u8; 2]) -> Vec<u8> {
-    let given = card.given().last().unwrap();
-    let application = card.applications.iter().find(|a| a.row.aid.0 == given.aid).unwrap();
-    let session = card.derivation.session(&application.ac_key, given.atc);
-    object(0x91, &[&crypt::arpc(&session, given.cryptogram, code)[..], &code].concat())
-}
-
-/// VERIFY as a PIN pad sends it.
-pub(super) fn verify(card: &mut TestCard, ask: &PinAsk) -> PinWord {
-    let block = Zeroizing::new(card.pin_block());
-    let command = match ask {
-        PinAsk::Online => return PinWord::Entered,
-        PinAsk::Plain { .. } => [&[0x00, 0x20, 0x00, 0x80, 8][..], &*block].concat(),
-        PinAsk::Enciphered { key, challenge, .. } => {
-            let padding = vec![0xA5; key.padding_len()];
-            let data = oda::encipher_pin(key, &block, *challenge, &padding).unwrap();
-            [&[0x00, 0x20, 0x00, 0x88, data.len() as u8][..], &data].concat()
-        }
-    };
-    let answer = card.answer(&command);
-    PinWord::Status(u16::from_be_bytes(*answer.last_chunk().unwrap()))
+    let terminal = Terminal::new(play::terminal()).unwrap();
+    let parameters = Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new()).unwrap();
+    Contact::start(Arc::new(terminal), Arc::new(parameters), play::payment(minor)).unwrap()
 }
 
 fn run(persona: &str, minor: u64, host: Host, spoil: Spoil) -> Ran {
@@ -132,18 +65,18 @@ fn run(persona: &str, minor: u64, host: Host, spoil: Spoil) -> Ran {
             }
             Step::Choose(_) => Input::Chosen(Some(0)),
             Step::Parameters(_) => Input::Parameters(None),
-            Step::Read(_) => Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true }),
+            Step::Read(_) => Input::Proceed(play::PROCEED),
             Step::Pin(ask) => {
                 pins.push(match ask {
                     PinAsk::Online => "online",
                     PinAsk::Plain { .. } => "plain",
                     PinAsk::Enciphered { .. } => "enciphered",
                 });
-                Input::Pin(verify(&mut card, &ask))
+                Input::Pin(card.pin_word(&ask))
             }
             Step::Online(_) => {
                 online = true;
-                let word = |code: [u8; 2]| issuer_data(&card, code);
+                let word = |code: [u8; 2]| card.issuer_data(code).unwrap();
                 match host {
                     Host::Approves => {
                         bytes = word(*b"00");

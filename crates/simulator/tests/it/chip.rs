@@ -2,9 +2,9 @@
 //! of a profile that lists its elements, the issuer's check and answer, scripts, reversals, script notices.
 use crate::common::{Got, Till, sound};
 use payterm_emv::{
-    Contact, Tag, oda,
+    Contact, Tag,
     step::{By, End, HostWord, Input, PinAsk, PinWord, Proceed, Step, Verdict},
-    terminal::{Aid, Depth, Limits, Parameters, Terminal, TerminalData, Transaction},
+    terminal::{Limits, Parameters, Terminal, Transaction},
 };
 use payterm_hosts::{Reply, decode, encode, iso8583::Message, read};
 use payterm_primitives::encode_pin_block;
@@ -17,7 +17,7 @@ use payterm_schema::{
 use payterm_simulator::{
     Acquirer, Mishap, Options, Running, World,
     bank::chip::Chip,
-    card::{CA_INDEX, PERSONAS, Personas, Script, TestCard, When, ca_key},
+    card::{PERSONAS, Personas, Script, TestCard, When, play},
     world::DEMO,
 };
 use std::{path::Path, process::Command, sync::Arc};
@@ -82,55 +82,11 @@ struct Visit {
     icc: Icc,
 }
 fn kernel(minor: u64) -> (Contact, Step) {
-    let limits = Limits {
-        floor: 0,
-        threshold: 0,
-        target: 0,
-        most: 0,
-        denial: [0; 5],
-        online: [0xFF; 5],
-        default: [0; 5],
-    };
-    let aid = |last: u8| Aid {
-        name: vec![0xA0, 0, 0, 0x03, 0x33, 0x01, 0x01, last],
-        partial: false,
-        version: [0, 0x30],
-        limits,
-        ddol: Some(vec![0x9F, 0x37, 0x04]),
-        tdol: None,
-        online_pin: true,
-    };
-    let (modulus, exponent) = ca_key();
-    let key = oda::CaKey::new([0xA0, 0, 0, 0x03, 0x33], CA_INDEX, &modulus, &exponent, None).unwrap();
-    let terminal = TerminalData {
-        country: 156,
-        kind: 0x22,
-        capabilities: [0xE0, 0xF8, 0xC8],
-        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
-        serial: *b"PT000001",
-        category: 5411,
-        merchant: None,
-        id: None,
-        name: b"SHOP".to_vec(),
-        languages: vec![*b"zh"],
-        bypass: false,
-    };
-    let payment = Transaction {
-        amount: minor,
-        other: 0,
-        currency: 156,
-        exponent: 2,
-        kind: 0,
-        date: DATE,
-        time: [0x13, 0x59, 0x59],
-        sequence: 7,
-        unpredictable: [1, 2, 3, 4],
-        draw: 99,
-        depth: Depth::Full,
-        force_online: true,
-    };
-    let parameters = Parameters::new(1, vec![aid(1), aid(2)], vec![key], Vec::new()).unwrap();
-    Contact::start(Arc::new(Terminal::new(terminal).unwrap()), Arc::new(parameters), payment).unwrap()
+    let limits = Limits { default: [0; 5], ..play::ALL_ONLINE };
+    let terminal = Terminal::new(play::terminal()).unwrap();
+    let parameters = Parameters::new(1, play::aids(limits), play::keys(), Vec::new()).unwrap();
+    let payment = Transaction { force_online: true, ..play::payment(minor) };
+    Contact::start(Arc::new(terminal), Arc::new(parameters), payment).unwrap()
 }
 /// Goes on until the issuer is asked, or to the end.
 fn go(contact: &mut Contact, mut step: Step, card: &mut TestCard) -> Result<Icc, Box<End>> {

@@ -89,7 +89,7 @@ fn terminal(random: &mut Random) -> (Arc<Terminal>, Arc<Parameters>) {
     if random.once_in(3) {
         data.capabilities = [0xE0, random.byte() & 0xF8, random.byte() & 0xE8];
     }
-    let mut aids = play::aids();
+    let mut aids = play::aids(play::LIMITS);
     for aid in &mut aids {
         aid.partial = random.once_in(2);
         if random.once_in(8) {

@@ -281,7 +281,10 @@ pub fn i2_tc_on_disk(world: &World, outcome: &Outcome) {
         return;
     }
     let tc = world.journal.iter().any(|e| match &e.record {
-        Record::Request(RequestRecord::CardEnded { txn, approved, .. }) => *txn == outcome.txn && *approved,
+        Record::Request(RequestRecord::CardEnded { txn, approved, icc, .. }) => {
+            let kind = icc.values(Tag::new(0x9F27).expect("a tag")).next().expect("a cryptogram");
+            *txn == outcome.txn && *approved && kind == [0x40]
+        }
         _ => false,
     });
     assert!(tc, "invariant 2: approved without the card: {outcome:?}");

@@ -58,12 +58,13 @@ fn weighted<T: Clone>(rng: &mut Rng, of: &[(u64, T)]) -> T {
 }
 
 /// Chip cards, by how often one is inserted.
-const CHIPS: [(u64, ChipCard); 10] = [
+const CHIPS: [(u64, ChipCard); 11] = [
     (6, ChipCard::Approves),
     (2, ChipCard::RunsScripts),
     (2, ChipCard::Declines),
     (1, ChipCard::DeclinesAfterScripts),
     (1, ChipCard::Lies),
+    (1, ChipCard::Pretends),
     (1, ChipCard::Silent),
     (1, ChipCard::PulledAtOnce),
     (2, ChipCard::PulledOnline),

@@ -5,12 +5,9 @@ use payterm_devices::{
     CardFault, CardKernel, CardReader, DeviceError, EmvKernel, Interrupt,
     scripted::{NoReader, ScriptedCard},
 };
-use payterm_emv::{
-    oda::CaKey,
-    terminal::{Aid, Limits, Parameters, Terminal, TerminalData},
-};
+use payterm_emv::terminal::{Parameters, Terminal, TerminalData};
 use payterm_schema::card::Interface;
-use payterm_simulator::card::{CA_INDEX, PERSONAS, Personas, TestCard, ca_key};
+use payterm_simulator::card::{PERSONAS, Personas, TestCard, play};
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -29,40 +26,12 @@ static MADE: LazyLock<BTreeMap<String, TestCard>> = LazyLock::new(|| {
 });
 
 static TERMINAL: LazyLock<Arc<Terminal>> = LazyLock::new(|| {
-    let data = TerminalData {
-        country: 156,
-        // Nothing is decided without the issuer.
-        kind: 0x21,
-        // Online PIN, signature, none; every authentication.
-        capabilities: [0xE0, 0x68, 0xC8],
-        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
-        serial: *b"PT000001",
-        category: 5411,
-        merchant: None,
-        id: None,
-        name: b"SHOP".to_vec(),
-        languages: vec![*b"zh"],
-        bypass: true,
-    };
+    let data = TerminalData { bypass: true, ..play::online_terminal() };
     Arc::new(Terminal::new(data).expect("terminal"))
 });
 static PARAMETERS: LazyLock<Arc<Parameters>> = LazyLock::new(|| {
-    let codes = [0xFF; 5];
-    let limits =
-        Limits { floor: 0, threshold: 0, target: 0, most: 0, denial: [0; 5], online: codes, default: codes };
-    let aid = |last: u8| Aid {
-        name: vec![0xA0, 0, 0, 3, 0x33, 1, 1, last],
-        partial: false,
-        version: [0, 0x30],
-        limits,
-        ddol: Some(vec![0x9F, 0x37, 0x04]),
-        tdol: None,
-        online_pin: true,
-    };
-    let (modulus, exponent) = ca_key();
-    let key = CaKey::new([0xA0, 0, 0, 3, 0x33], CA_INDEX, &modulus, &exponent, None).expect("CA key");
-    let aids = vec![aid(1), aid(2)];
-    Arc::new(Parameters::new(1, aids, vec![key], Vec::new()).expect("parameters"))
+    let aids = play::aids(play::ALL_ONLINE);
+    Arc::new(Parameters::new(1, aids, play::keys(), Vec::new()).expect("parameters"))
 });
 
 /// A card's memory, shared by the reader that holds it and the world.

@@ -44,6 +44,7 @@ fn scripted(card: ChipCard) -> ScriptedCard {
     let after_yes = match card {
         ChipCard::Declines | ChipCard::DeclinesAfterScripts => AfterYes::No,
         ChipCard::Lies => AfterYes::Lies,
+        ChipCard::Pretends => AfterYes::Pretends,
         ChipCard::Silent => AfterYes::Nothing,
         ChipCard::Approves
         | ChipCard::RunsScripts

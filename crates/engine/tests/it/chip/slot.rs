@@ -3,12 +3,9 @@
 use payterm_devices::{
     CardDevice, CardFault, CardReader, DeviceError, Drivers, EmvKernel, Face, Interrupt, Registration,
 };
-use payterm_emv::{
-    oda,
-    terminal::{Aid, Limits, Parameters, Terminal, TerminalData},
-};
+use payterm_emv::terminal::{Limits, Parameters, Terminal};
 use payterm_schema::{DeviceKind, card::Interface};
-use payterm_simulator::card::{CA_INDEX, PERSONAS, Personas, TestCard, ca_key};
+use payterm_simulator::card::{PERSONAS, Personas, TestCard, play};
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -34,43 +31,11 @@ fn now_ms() -> i64 {
 }
 
 pub fn kernel() -> EmvKernel {
-    let limits = Limits {
-        floor: 0,
-        threshold: 0,
-        target: 0,
-        most: 0,
-        denial: [0; 5],
-        online: [0; 5],
-        default: [0xFF; 5],
-    };
-    let aid = |name: &[u8]| Aid {
-        name: name.to_vec(),
-        partial: false,
-        version: [0, 0x30],
-        limits,
-        ddol: Some(vec![0x9F, 0x37, 0x04]),
-        tdol: None,
-        online_pin: true,
-    };
-    let (modulus, exponent) = ca_key();
-    let key = oda::CaKey::new([0xA0, 0, 0, 0x03, 0x33], CA_INDEX, &modulus, &exponent, None).unwrap();
-    let aids = vec![aid(&[0xA0, 0, 0, 3, 0x33, 1, 1, 1])];
-    let terminal = Terminal::new(TerminalData {
-        country: 156,
-        kind: 0x21,
-        capabilities: [0xE0, 0x68, 0xC8],
-        additional: [0x60, 0x00, 0xF0, 0xA0, 0x01],
-        serial: *b"PT000001",
-        category: 5411,
-        merchant: None,
-        id: None,
-        name: b"SHOP".to_vec(),
-        languages: vec![*b"zh"],
-        bypass: false,
-    });
-    let parameters = Parameters::new(1, aids, vec![key], Vec::new()).unwrap();
+    let aids = play::aids(Limits { online: [0; 5], ..play::ALL_ONLINE });
+    let terminal = Terminal::new(play::online_terminal()).unwrap();
+    let parameters = Parameters::new(1, aids, play::keys(), Vec::new()).unwrap();
     let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
-    EmvKernel::new(Arc::new(terminal.unwrap()), Arc::new(parameters), random)
+    EmvKernel::new(Arc::new(terminal), Arc::new(parameters), random)
 }
 
 /// The reader's slot, as a test works it.

@@ -1,8 +1,5 @@
 //! The issuer against the real test card, with the kernel between them.
-use super::super::{
-    PERSONAS, TestCard,
-    runs::{self, DATE},
-};
+use super::super::{PERSONAS, TestCard, play::DATE, runs};
 use super::*;
 use payterm_emv::{
     Tags,
@@ -73,7 +70,7 @@ fn run(card: &mut TestCard, minor: u64, host: impl FnOnce(Icc) -> Option<([u8; 2
             Step::Choose(_) => Input::Chosen(Some(0)),
             Step::Parameters(_) => Input::Parameters(None),
             Step::Read(_) => Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true }),
-            Step::Pin(ask) => Input::Pin(runs::verify(card, &ask)),
+            Step::Pin(ask) => Input::Pin(card.pin_word(&ask)),
             Step::Online(online) => match host.take().unwrap()(icc(&online.tags)) {
                 Some((arc, issuer)) => {
                     bytes = issuer;

@@ -3,7 +3,8 @@ use super::super::{
     PERSONAS, Personas,
     issuer::{CardIssuer, Script, When},
     memory::{Kept, MemoryError},
-    runs::{self, DATE},
+    play::DATE,
+    runs,
 };
 use super::*;
 use payterm_emv::{
