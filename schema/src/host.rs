@@ -153,6 +153,9 @@ pub struct Plan {
     pub pin: bool,
     /// A track goes with the request (F53).
     pub track: bool,
+    /// The card was swiped since its chip could not be read (F22, F60.5).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     pub wallet: Option<Wallet>,
     /// Expiry (F14), YYMM, when it was typed or comes from the chip.
     pub expiry: Option<String>,

@@ -36,6 +36,7 @@ impl Context {
             track: false,
             wallet: None,
             expiry: None,
+            fallback: false,
             card_sequence: None,
             original: None,
             operator: self.operator(),

@@ -35,7 +35,8 @@ pub trait CardReader: Send {
     fn present(&mut self) -> Result<bool, DeviceError> {
         Ok(true)
     }
-    /// Lets go of the card and switches the field off; a card that nobody took is forgotten.
+    /// Lets go of the card and switches the field off; a card that nobody took is forgotten. One that was
+    /// inserted after the card that was powered is the next customer's: it is not touched.
     fn release(&mut self) -> Result<(), DeviceError>;
     /// Callback that makes the `wait` under way (or, without one, the following one) return `Ok(None)` at
     /// once.

@@ -30,6 +30,8 @@ pub(crate) struct ChipSlot {
     device: String,
     listener: TcpListener,
     card: Option<Card>,
+    /// A card was powered since the last release.
+    taken: bool,
     woken: Arc<OwnedFd>,
 }
 struct Card {
@@ -46,7 +48,7 @@ impl ChipSlot {
         listener.set_nonblocking(true).map_err(error)?;
         let woken =
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| error(e.into()))?;
-        Ok(Self { device: device.into(), listener, card: None, woken: Arc::new(woken) })
+        Ok(Self { device: device.into(), listener, card: None, taken: false, woken: Arc::new(woken) })
     }
     fn io(&self, doing: &str, e: io::Error) -> DeviceError {
         DeviceError::io(&self.device, doing, e)
@@ -152,6 +154,7 @@ impl CardReader for ChipSlot {
     }
     fn power(&mut self) -> Result<Vec<u8>, CardFault> {
         let until = Instant::now() + ATR_TIME;
+        self.taken = true;
         let answer = self.talk(|card| {
             card.send(&[if card.powered { RESET } else { ON }], until)?;
             card.powered = true;
@@ -175,7 +178,12 @@ impl CardReader for ChipSlot {
         Ok(self.card.as_ref().is_some_and(|card| !card.is_gone()))
     }
     fn release(&mut self) -> Result<(), DeviceError> {
-        self.look()?;
+        if self.card.as_ref().is_some_and(Card::is_gone) {
+            self.card = None;
+        }
+        if !std::mem::take(&mut self.taken) {
+            self.look()?;
+        }
         if let Some(card) = &mut self.card {
             let off = card.powered.then(|| card.send(&[OFF], Instant::now() + ATR_TIME));
             (card.powered, card.spent) = (false, true);

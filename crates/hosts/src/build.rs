@@ -3,7 +3,7 @@ use crate::frame::{Envelope, FrameError, encode};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
 use crate::mti::reply_mti;
-use crate::profile::{MessageRow, Profile, QUERY, field};
+use crate::profile::{IcCondition, MessageRow, Profile, QUERY, field};
 use crate::reply::Expect;
 use crate::settlement::{self, Upload};
 use crate::template::{Template, Var};
@@ -91,8 +91,7 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let row = match (message_kind, Upload::of(plan), plan.offline_authority) {
         (MessageKind::Query, ..) => profile.messages.get(QUERY),
-        // No profile has it yet; `HostRules::script_results` says so.
-        (MessageKind::ScriptResult, ..) => None,
+        (MessageKind::ScriptResult, ..) => profile.message(plan.kind, plan.mode),
         (_, Some(upload), _) => profile.upload(upload),
         (
             MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_),
@@ -102,21 +101,31 @@ pub fn build(
         (
             MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_),
             None,
-            Some(OfflineAuthority::Card | OfflineAuthority::CardUnableOnline | OfflineAuthority::Voice)
-            | None,
+            Some(OfflineAuthority::Card | OfflineAuthority::CardUnableOnline),
+        ) => profile.card_sale(),
+        (
+            MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_),
+            None,
+            Some(OfflineAuthority::Voice) | None,
         ) => profile.message(plan.kind, plan.mode),
     };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
     let (mti, slots) = match message_kind {
-        MessageKind::Request | MessageKind::Query | MessageKind::ScriptResult => {
-            (row.mti.clone(), &row.request)
-        }
+        MessageKind::Request | MessageKind::Query => (row.mti.clone(), &row.request),
+        MessageKind::ScriptResult => match &profile.script_result {
+            Some(script) if !row.script_result.is_empty() => (script.mti.clone(), &row.script_result),
+            Some(_) | None => return Err(BuildError::Kind(plan.kind)),
+        },
         MessageKind::Repeat => (profile.repeated(&row.mti), &row.request),
         MessageKind::Reversal(_) if row.reversal.is_empty() => return Err(BuildError::Kind(plan.kind)),
         MessageKind::Reversal(_) => (profile.reversal.mti.clone(), &row.reversal),
     };
     let track = slots.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::Track2);
-    let icc = if matches!(message_kind, MessageKind::Reversal(_)) { &row.reversal_icc } else { &row.icc };
+    let icc = match message_kind {
+        MessageKind::Reversal(_) => &row.reversal_icc,
+        MessageKind::ScriptResult => &row.script_icc,
+        MessageKind::Request | MessageKind::Query | MessageKind::Repeat => &row.icc,
+    };
     let source = Source { profile, station, message_kind, plan, secrets, serial, track, icc };
     source.check()?;
     let mut message = Message::new(&mti)?;
@@ -323,7 +332,14 @@ impl Source<'_> {
             Var::Stan => put(Some(&plan.stan.to_string())),
             Var::Batch => put(Some(&plan.batch.to_string())),
             Var::Expiry => put(plan.expiry.as_deref()),
-            Var::Entry => put(plan.mode.map(|m| self.profile.entry.digits(m, plan.pin))),
+            Var::Entry => put(plan.mode.map(|m| self.profile.entry.digits(m, plan.pin, plan.fallback))),
+            Var::IcCondition => {
+                let digit = self.profile.ic_condition.as_ref().map(|IcCondition { normal, fallback }| {
+                    if plan.fallback { fallback.as_str() } else { normal.as_str() }
+                });
+                put(digit)
+            }
+            Var::Partial => put(Some(if plan.icc.is_some() { "0" } else { "1" })),
             Var::CardSequence => put(plan.card_sequence.map(|n| format!("{n:03}")).as_deref()),
             Var::OriginalRrn => put(original.and_then(|o| o.rrn.as_deref())),
             Var::OriginalBatch => {
@@ -382,6 +398,8 @@ const fn what(var: Var) -> &'static str {
         Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
         Var::Scheme => "the card scheme",
         Var::CardSequence
+        | Var::IcCondition
+        | Var::Partial
         | Var::IfPin
         | Var::Security
         | Var::Serial

@@ -5,7 +5,7 @@ mod list;
 mod rows;
 
 pub use rows::{Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, ReplyRow, Slice};
-pub(crate) use rows::{MessageRow, Reversal, Show, Slot};
+pub(crate) use rows::{IcCondition, MessageRow, Reversal, ScriptResult, Show, Slot};
 
 use crate::iso8583::Table;
 use crate::mti::first_mti;
@@ -51,9 +51,11 @@ pub struct Profile {
     pub(crate) shows: BTreeMap<u8, Show>,
     pub(crate) header: Option<Template>,
     pub(crate) entry: Entry,
+    pub(crate) ic_condition: Option<IcCondition>,
     pub(crate) security: Security,
     pub(crate) messages: BTreeMap<String, MessageRow>,
     pub(crate) reversal: Reversal,
+    pub(crate) script_result: Option<ScriptResult>,
     pub reply: ReplyRow,
     pub(crate) rules: HostRules,
     repeat_mti: bool,
@@ -99,6 +101,10 @@ impl Profile {
     pub(crate) fn offline_sale(&self) -> Option<&MessageRow> {
         self.messages.get(OFFLINE)
     }
+    /// The advice of a sale that the card approved without its issuer.
+    pub(crate) fn card_sale(&self) -> Option<&MessageRow> {
+        self.messages.get(CARD_SALE)
+    }
     /// The row of a kind; a payment code may have its own.
     pub(crate) fn message(&self, kind: Kind, mode: Option<EntryMode>) -> Option<&MessageRow> {
         let code = if mode == Some(EntryMode::Code) {
@@ -127,6 +133,9 @@ pub(crate) const QUERY: &str = "query";
 
 /// Name of the advice of a sale that was accepted at the merchant's risk; its kind is the sale.
 pub(crate) const OFFLINE: &str = "offline_sale";
+
+/// Name of the advice of a sale that the card approved without its issuer; its kind is the sale.
+pub(crate) const CARD_SALE: &str = "card_sale";
 
 /// The kind of a message's name; a payment code may have a row of its own, `sale_code`.
 pub(crate) fn kind_of(name: &str) -> Option<Kind> {

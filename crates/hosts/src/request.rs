@@ -1,7 +1,7 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
 use crate::iso8583::Message;
 use crate::mti::first_mti;
-use crate::profile::{MessageRow, OFFLINE, Profile, QUERY, Slot, kind_of};
+use crate::profile::{CARD_SALE, MessageRow, OFFLINE, Profile, QUERY, Slot, kind_of};
 use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
@@ -34,8 +34,12 @@ pub struct RequestView {
     pub query: bool,
     /// A message of a batch upload; `kind` is the settlement then.
     pub upload: Option<Upload>,
-    /// Tells of a sale that the merchant accepted without the host.
+    /// Tells of a sale that the merchant, or the card, accepted without the host.
     pub offline: bool,
+    /// Results of issuer scripts; `kind` is that of their payment.
+    pub script_result: bool,
+    /// The card was swiped since its chip could not be read.
+    pub fallback: bool,
     /// Entry mode of the instrument, and whether a PIN came with it (F22).
     pub entry: Option<(EntryMode, bool)>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
@@ -45,20 +49,31 @@ impl RequestView {
     pub fn read(profile: &Profile, message: &Message) -> Result<Self, RequestError> {
         let mti = first_mti(message.mti());
         let is_reversal = mti == profile.reversal.mti;
+        let is_script = profile.script_result.as_ref().is_some_and(|script| mti == script.mti);
         let mut fault = RequestError::Unknown;
         for (name, row) in &profile.messages {
-            let slots = if is_reversal { &row.reversal } else { &row.request };
-            if (!is_reversal && mti != row.mti) || slots.is_empty() || !is_own(row, slots, message) {
+            let slots = match (is_reversal, is_script) {
+                (true, _) => &row.reversal,
+                (false, true) => &row.script_result,
+                (false, false) => &row.request,
+            };
+            if (!is_reversal && !is_script && mti != row.mti)
+                || slots.is_empty()
+                || !is_own(row, slots, message)
+            {
                 continue;
             }
-            let (query, offline) = (name == QUERY, name == OFFLINE);
+            let (query, offline) = (name == QUERY, name == OFFLINE || name == CARD_SALE);
             let upload = Upload::named(name);
             let kind = kind_of(name)
                 .or((query || offline).then_some(Kind::Sale))
                 .or(upload.map(|_| Kind::Settlement));
             let Some(kind) = kind else { continue };
             match vars(slots, message) {
-                Ok(vars) => return Ok(Self { query, offline, upload, ..Self::new(profile, kind, vars)? }),
+                Ok(vars) => {
+                    let view = Self::new(profile, kind, vars)?;
+                    return Ok(Self { query, offline, upload, script_result: is_script, ..view });
+                }
                 Err(e) => fault = e,
             }
         }
@@ -70,12 +85,26 @@ impl RequestView {
         kind: Kind,
         vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
     ) -> Result<Self, RequestError> {
-        let mut view =
-            Self { kind, reversal: None, query: false, offline: false, upload: None, entry: None, vars };
+        let mut view = Self {
+            kind,
+            reversal: None,
+            query: false,
+            offline: false,
+            upload: None,
+            script_result: false,
+            fallback: false,
+            entry: None,
+            vars,
+        };
         if let Some(digits) = view.text(Var::Entry) {
             let all = ENTRY_MODES.iter().flat_map(|row| [(row.mode, true), (row.mode, false)]);
-            let entry = all.into_iter().find(|(mode, pin)| profile.entry.digits(*mode, *pin) == digits);
-            view.entry = Some(entry.ok_or(RequestError::Form(22))?);
+            let mut all = all.flat_map(|(mode, pin)| [(mode, pin, false), (mode, pin, true)]);
+            let found =
+                all.find(|(mode, pin, fallback)| profile.entry.digits(*mode, *pin, *fallback) == digits);
+            let (mode, pin, fallback) = found.ok_or(RequestError::Form(22))?;
+            let condition = view.text(Var::IcCondition).zip(profile.ic_condition.as_ref());
+            let told = condition.is_some_and(|(digit, of)| digit == of.fallback);
+            (view.entry, view.fallback) = (Some((mode, pin)), fallback || told);
         }
         if let Some(code) = view.text(Var::Reason) {
             let all = [

@@ -39,6 +39,10 @@ pub enum Var {
     VoiceCode,
     /// EMV elements of the chip, those of the message's `icc` list.
     Icc,
+    /// One digit: whether the card was swiped since its chip could not be read (F60.5).
+    IcCondition,
+    /// One digit: 1 where a partial approval is taken, which with a chip it is not (F60.6).
+    Partial,
     /// Minor units, twelve digits.
     Tip,
     /// The totals of a batch, 62 digits.
@@ -87,7 +91,7 @@ impl Var {
             Var::Security => Some(16),
             Var::OriginalRrn => Some(12),
             Var::SerialLength | Var::RecordCount | Var::Operator | Var::Reason => Some(2),
-            Var::State => Some(1),
+            Var::State | Var::IcCondition | Var::Partial => Some(1),
             Var::IfPin => Some(0),
             Var::Pan | Var::Icc | Var::Track2 | Var::Track3 | Var::Code | Var::Serial | Var::Records => None,
         }

@@ -13,7 +13,7 @@ use payterm_schema::{
     HostAnswer, Kind, Tracks,
     account::{Batch, Stan},
     host::{FieldView, MacVerdict},
-    icc::{Icc, Tag},
+    icc::Tag,
     secret::{Mac, MacError, SecretBytes},
 };
 use std::path::Path;
@@ -103,9 +103,6 @@ impl Wire {
 
     /// Reads the request; everything but the PIN, which needs the session's key.
     pub fn understand(&self, m: &Message) -> Demand {
-        if matches!(m.mti(), "0620" | "0621") {
-            return self.notice(m);
-        }
         let view = match RequestView::read(&self.profile, m) {
             Ok(v) => v,
             Err(RequestError::Unknown) => return Demand::Refused("12"),
@@ -133,6 +130,11 @@ impl Wire {
         if view.bytes(Var::Icc).is_some() && icc.is_none() {
             return Demand::Refused("30");
         }
+        // Five bytes a script.
+        let results = icc.as_ref().and_then(|icc| icc.values(Tag::SCRIPT_RESULTS).next());
+        if view.script_result && !results.is_some_and(|r| !r.is_empty() && r.len().is_multiple_of(5)) {
+            return Demand::Refused("30");
+        }
         if view.text(Var::Pan).is_some() && pan.is_none()
             || view.text(Var::Code).is_some() && view.code().is_none()
         {
@@ -146,6 +148,7 @@ impl Wire {
         });
         Demand::Money(Box::new(Ask {
             what: match (view.reversal, view.query) {
+                (None, false) if view.script_result => What::Notice,
                 (Some(_), _) => What::Reversal,
                 (None, true) => What::Query,
                 (None, false) => What::Do(view.kind),
@@ -166,37 +169,6 @@ impl Wire {
             auth: view.text(Var::AuthCode).or(view.text(Var::VoiceCode)).map(str::to_owned),
             tip: view.tip(),
             named,
-            ..self.outline(m, stan, batch)
-        }))
-    }
-
-    /// Results of issuer scripts: F60 = 00, batch, 951, F61 names the payment, F55 has the results (DF31,
-    /// five bytes a script). No profile has this message as a row: it is read by its fields.
-    fn notice(&self, m: &Message) -> Demand {
-        let f60 = m.text(60).unwrap_or_default();
-        if f60.get(8..11) != Some("951") {
-            return Demand::Refused("12");
-        }
-        let numbers = |text: &str| {
-            let batch = text.get(..6)?.parse().ok().and_then(Batch::new);
-            batch.zip(text.get(6..12)?.parse().ok().and_then(Stan::new))
-        };
-        let icc = m.get(55).and_then(|bytes| Icc::parse(bytes).ok());
-        let results = icc.as_ref().and_then(|icc| icc.values(Tag::SCRIPT_RESULTS).next());
-        let stan = m.text(11).and_then(|s| s.parse().ok()).and_then(Stan::new);
-        let batch = f60.get(2..8).and_then(|b| b.parse().ok()).and_then(Batch::new);
-        let named = m.text(61).and_then(numbers);
-        let (Some(stan), Some(batch), Some((of_batch, of_stan))) = (stan, batch, named) else {
-            return Demand::Refused("30");
-        };
-        if !results.is_some_and(|r| !r.is_empty() && r.len().is_multiple_of(5)) {
-            return Demand::Refused("30");
-        }
-        Demand::Money(Box::new(Ask {
-            what: What::Notice,
-            icc,
-            amount: m.text(4).and_then(|minor| minor.parse().ok()),
-            named: Some(Named { batch: Some(of_batch.get()), stan: Some(of_stan.get()), date: None }),
             ..self.outline(m, stan, batch)
         }))
     }

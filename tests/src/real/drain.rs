@@ -326,6 +326,7 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             track: false,
             wallet: None,
             expiry: Some("3012".into()),
+            fallback: false,
             card_sequence: None,
             original: None,
             operator: "01".into(),

@@ -409,16 +409,18 @@ fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: Icc) 
         return;
     }
     let view = &cx.running().view;
+    let own_date = || cx.host_date(account, view.started + cx.state.ledger(account).offset);
     let original = OriginalRef {
         batch: view.batch,
         stan: view.stan,
-        date: answer.date.clone(),
+        date: answer.date.clone().or_else(own_date),
         rrn: answer.rrn.clone(),
         auth_code: answer.auth_code.clone(),
     };
     let plan = Plan {
         amount: s.amount(),
         mode: view.entry,
+        pin: view.pin,
         card_sequence: s.presented.as_ref().and_then(|p| p.shown.as_ref()?.sequence),
         original: Some(original),
         icc: Some(icc),

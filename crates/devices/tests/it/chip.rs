@@ -76,6 +76,18 @@ fn a_card_that_was_let_go_of_is_found_again_once_it_was_out() {
 }
 
 #[test]
+fn the_next_customers_card_is_found_although_the_last_one_was_not_let_go_of_yet() {
+    let (mut reader, at) = open();
+    let inserted = Inserted::insert(card(), at).unwrap();
+    assert_eq!(reader.wait(SOON).unwrap(), Some(Interface::Contact));
+    reader.power().unwrap();
+    let card = inserted.pull();
+    let _next = Inserted::insert(card, at).unwrap();
+    reader.release().unwrap();
+    assert_eq!(reader.wait(SOON).unwrap(), Some(Interface::Contact));
+}
+
+#[test]
 fn a_wait_is_interrupted_and_so_is_the_next_without_one() {
     let (mut reader, _) = open();
     let interrupt = reader.interrupt();

@@ -130,6 +130,7 @@ impl Link {
             track: false,
             wallet: None,
             expiry: None,
+            fallback: false,
             card_sequence: None,
             original: None,
             operator: "01".into(),

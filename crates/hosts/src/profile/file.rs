@@ -1,9 +1,10 @@
 //! A profile's file, and the rules that make a [`Profile`] of it.
 use super::list::{field_list, is_mti, known, number, slots, values};
 use super::rows::{
-    Entry, Frame, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal, Security, Show, Slot,
+    Entry, Frame, IcCondition, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal,
+    ScriptResult, Security, Show, Slot,
 };
-use super::{LengthPrefix, Mask, OFFLINE, Profile, ProfileError, QUERY, bad, field, kind_of};
+use super::{CARD_SALE, LengthPrefix, Mask, OFFLINE, Profile, ProfileError, QUERY, bad, field, kind_of};
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::mti::reply_mti;
 use crate::settlement::{NEEDED, Upload};
@@ -37,10 +38,12 @@ pub(super) struct File {
     keys: Keys,
     fields: BTreeMap<String, FieldRow>,
     entry: Entry,
+    ic_condition: Option<IcCondition>,
     security: Security,
     values: BTreeMap<String, String>,
     message: BTreeMap<String, MessageFile>,
     reversal: Reversal,
+    script_result: Option<ScriptResult>,
     advice: Advice,
     reply: ReplyRow,
     #[serde(default)]
@@ -107,6 +110,9 @@ struct QueryRow {
     every_s: u32,
     until_s: u32,
 }
+
+/// Fields of a script result, M or C, and the values that are its own.
+type ScriptForm = (Vec<(u8, bool)>, BTreeMap<u8, Template>);
 
 /// ISO 8583 fields with card data: PAN, PAN extended, tracks 2, 3 and 1, PIN block, ICC data.
 const CARD_FIELDS: [u8; 7] = [2, 34, 35, 36, 45, 52, 55];
@@ -178,11 +184,13 @@ impl File {
         if !is_mti(&self.reversal.mti) {
             return bad("reversal.mti", "four digits");
         }
+        let script = self.check_script_result(table)?;
         let mut rows = BTreeMap::new();
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
             let kind = kind_of(name);
-            if kind.is_none() && name != QUERY && name != OFFLINE && Upload::named(name).is_none() {
+            let of_sale = [QUERY, OFFLINE, CARD_SALE].contains(&name.as_str());
+            if kind.is_none() && !of_sale && Upload::named(name).is_none() {
                 return bad(format!("message.{name}"), "no such kind");
             }
             if !is_mti(&file.mti) {
@@ -196,6 +204,21 @@ impl File {
                 return bad(key("fields"), "F64 must be there exactly when mac.mtis names the MTI");
             }
             let request = slots(&key("fields"), &list, &all)?;
+            check_icc(&key("icc"), &file.icc, &request)?;
+            let conditions = all.values().flat_map(Template::vars).any(|v| v == Var::IcCondition);
+            if conditions && self.ic_condition.is_none() {
+                return bad("ic_condition", format!("none given, but message.{name} has {{ic_condition}}"));
+            }
+            let script_result = match &script {
+                Some((fields, values)) if kind.is_some() && !file.icc.is_empty() => {
+                    let mut all = all.clone();
+                    all.extend(values.clone());
+                    let slots = slots("script_result.fields", fields, &all)?;
+                    check_icc("script_result.icc", &self.script_icc(), &slots)?;
+                    slots
+                }
+                Some(_) | None => Vec::new(),
+            };
             all.extend(undo.clone());
             let mut kept: BTreeMap<u8, bool> =
                 list.into_iter().filter(|(n, _)| !self.reversal.drop.contains(n)).collect();
@@ -217,7 +240,6 @@ impl File {
                     format!("F64 of {name} must be kept exactly when mac.mtis names {}", self.reversal.mti),
                 );
             }
-            check_icc(&key("icc"), &file.icc, &request)?;
             if has_icc(&reversal) && self.reversal.icc.is_empty() {
                 return bad("reversal.icc", format!("none given, but the reversal of {name} has {{icc}}"));
             }
@@ -225,11 +247,13 @@ impl File {
                 mti: file.mti.clone(),
                 request,
                 reversal,
+                script_result,
                 // The chip's data may lack in a message: it is not recognised by them.
                 own: own.into_iter().filter(|(_, t)| t.vars().all(|v| v != Var::Icc)).collect(),
                 new_batch: file.new_batch,
                 icc: file.icc.clone(),
                 reversal_icc: self.reversal.icc.clone(),
+                script_icc: self.script_icc(),
             };
             rows.insert(name.clone(), row);
         }
@@ -239,6 +263,28 @@ impl File {
             return bad(format!("message.{lacking}"), "needed: the profile has a settlement");
         }
         Ok(rows)
+    }
+
+    fn script_icc(&self) -> Vec<Tag> {
+        self.script_result.as_ref().map(|script| script.icc.clone()).unwrap_or_default()
+    }
+    /// Fields and values of the script result; what has no value there has that of the payment's message.
+    fn check_script_result(&self, table: &Table) -> Result<Option<ScriptForm>, ProfileError> {
+        let Some(script) = &self.script_result else { return Ok(None) };
+        if !is_mti(&script.mti) || script.mti == self.reversal.mti {
+            return bad("script_result.mti", "four digits, not those of a reversal");
+        }
+        if let Some((name, _)) = self.message.iter().find(|(_, m)| m.mti == script.mti) {
+            return bad("script_result.mti", format!("message.{name} has it"));
+        }
+        let list = field_list("script_result.fields", &script.fields, table)?;
+        if list.iter().any(|(n, _)| *n == field::MAC) != self.mac.mtis.contains(&script.mti) {
+            return bad("script_result.fields", "F64 must be there exactly when mac.mtis names the MTI");
+        }
+        if !script.icc.contains(&Tag::SCRIPT_RESULTS) {
+            return bad("script_result.icc", format!("without {} it tells nothing", Tag::SCRIPT_RESULTS));
+        }
+        Ok(Some((list, values("script_result.values", &script.values, table)?)))
     }
 
     /// A mask that was forgotten would put a track or a PIN block on disk: what holds such data by ISO 8583,
@@ -253,7 +299,8 @@ impl File {
         if let Some(n) = CARD_FIELDS.into_iter().chain([self.keys.field]).find(|n| mask(*n) == Mask::Show) {
             return refuse(n, "the field may hold card data or keys");
         }
-        let slots = messages.values().flat_map(|m| m.request.iter().chain(&m.reversal));
+        let slots = messages.values().flat_map(|m| [&m.request, &m.reversal, &m.script_result]);
+        let slots = slots.flatten();
         for (n, var) in slots.flat_map(|s| s.value.iter().flat_map(|t| t.vars().map(|v| (s.field, v)))) {
             let hidden =
                 [Var::Pan, Var::Records, Var::Code, Var::Track2, Var::Track3, Var::PinBlock, Var::Expiry]
@@ -284,14 +331,16 @@ impl File {
     /// must carry one.
     fn check_reply_macs(&self) -> Result<(), ProfileError> {
         let authorises = |name: &str| {
-            name == QUERY || name == OFFLINE || kind_of(name).is_some_and(|k| k.row().authorisation)
+            [QUERY, OFFLINE, CARD_SALE].contains(&name)
+                || kind_of(name).is_some_and(|k| k.row().authorisation)
         };
         let asked = self
             .message
             .iter()
             .filter(|(name, _)| authorises(name))
             .map(|(_, m)| &m.mti)
-            .chain([&self.reversal.mti]);
+            .chain([&self.reversal.mti])
+            .chain(self.script_result.as_ref().map(|script| &script.mti));
         match asked
             .map(|mti| reply_mti(mti))
             .find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti))
@@ -386,8 +435,7 @@ impl File {
         let lacks = |authority: &OfflineAuthority| match authority {
             OfflineAuthority::Merchant => !messages.contains_key(OFFLINE),
             OfflineAuthority::Voice => !messages.contains_key(Kind::VoiceSale.name()),
-            // Their messages come with the chip.
-            OfflineAuthority::Card | OfflineAuthority::CardUnableOnline => false,
+            OfflineAuthority::Card | OfflineAuthority::CardUnableOnline => !messages.contains_key(CARD_SALE),
         };
         if let Some(authority) = self.offline_authorities.iter().find(|r| lacks(r)) {
             return bad("offline_authorities", format!("there is no message for {}", authority.name()));
@@ -415,7 +463,7 @@ impl File {
             duplicate_names_first: self.advice.duplicate_names_first,
             query: messages.contains_key(QUERY),
             icc,
-            script_results: false,
+            script_results: self.script_result.is_some(),
             wallet_query,
             partial: self.reply.partial.clone(),
             not_balanced: self.reply.not_balanced.clone(),
@@ -439,9 +487,9 @@ impl File {
         }
         let (table, shows) = self.table()?;
         let header = self.check_frame()?;
-        let Entry { manual, swipe, code, chip, contactless } = &self.entry;
-        let entry =
-            [manual, swipe, code, chip, contactless].into_iter().flat_map(|row| [&row.pin, &row.no_pin]);
+        let Entry { manual, swipe, code, chip, contactless, fallback } = &self.entry;
+        let rows = [manual, swipe, code, chip, contactless].into_iter().chain(fallback);
+        let entry = rows.flat_map(|row| [&row.pin, &row.no_pin]);
         if let Some(text) = entry
             .chain([&self.security.pin, &self.security.track])
             .find(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_digit()))
@@ -450,6 +498,11 @@ impl File {
         }
         if let Some(mti) = self.mac.mtis.iter().find(|m| !is_mti(m)) {
             return bad("mac.mtis", format!("'{mti}' is not four digits"));
+        }
+        if let Some(IcCondition { normal, fallback }) = &self.ic_condition
+            && [normal, fallback].iter().any(|t| t.len() != 1 || !t.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return bad("ic_condition", "one digit each");
         }
         let messages = self.check_messages(&table)?;
         self.check_reply(&table)?;
@@ -478,9 +531,11 @@ impl File {
             shows,
             header,
             entry: self.entry,
+            ic_condition: self.ic_condition,
             security: self.security,
             messages,
             reversal: self.reversal,
+            script_result: self.script_result,
             reply: self.reply,
             rules,
             repeat_mti: self.repeat_mti,

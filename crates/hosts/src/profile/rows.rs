@@ -110,6 +110,8 @@ pub(crate) struct Entry {
     pub(super) code: EntryRow,
     pub(super) chip: EntryRow,
     pub(super) contactless: EntryRow,
+    /// Swiped, since the chip could not be read. Default: as any swipe.
+    pub(super) fallback: Option<EntryRow>,
 }
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,9 +120,10 @@ pub(super) struct EntryRow {
     pub(super) no_pin: String,
 }
 impl Entry {
-    /// F22.
-    pub fn digits(&self, mode: EntryMode, pin: bool) -> &str {
+    /// F22. `fallback`: of a swipe, since the chip could not be read.
+    pub fn digits(&self, mode: EntryMode, pin: bool, fallback: bool) -> &str {
         let row = match mode {
+            EntryMode::Swipe if fallback => self.fallback.as_ref().unwrap_or(&self.swipe),
             EntryMode::Manual => &self.manual,
             EntryMode::Swipe => &self.swipe,
             EntryMode::Code => &self.code,
@@ -143,12 +146,15 @@ pub(crate) struct MessageRow {
     pub request: Vec<Slot>,
     /// Empty: this message is never reversed.
     pub reversal: Vec<Slot>,
+    /// Results of issuer scripts on a card that was in this message; empty: there are none.
+    pub script_result: Vec<Slot>,
     /// Values of its own: by these a request is recognised.
     pub own: Vec<(u8, Template)>,
     pub new_batch: bool,
-    /// EMV elements that `{icc}` of the request stands for, and of the reversal.
+    /// EMV elements that `{icc}` of the request stands for, of the reversal and of the script result.
     pub icc: Vec<Tag>,
     pub reversal_icc: Vec<Tag>,
+    pub script_icc: Vec<Tag>,
 }
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
@@ -169,6 +175,23 @@ pub(crate) struct Reversal {
     pub(super) icc: Vec<Tag>,
     pub(super) ends: Vec<String>,
     pub reasons: Reasons,
+}
+/// Message that tells what a card made of its issuer's scripts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScriptResult {
+    pub mti: String,
+    pub(super) fields: String,
+    #[serde(default)]
+    pub(super) values: BTreeMap<String, String>,
+    pub(super) icc: Vec<Tag>,
+}
+/// F60.5: how the chip was read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IcCondition {
+    pub normal: String,
+    pub fallback: String,
 }
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -84,9 +84,16 @@ fn frames_are_the_golden_ones_and_read_back() {
                 d.verify(&profile, &mac).unwrap(),
                 if financial { MacVerdict::Good } else { MacVerdict::NotUsed }
             );
-            assert_eq!((view.stan(), view.batch()), (Some(case.plan.stan), Some(case.plan.batch)));
+            assert_eq!(
+                (view.stan(), view.batch()),
+                (Some(case.plan.stan), Some(case.plan.batch)),
+                "{name} {}",
+                case.name
+            );
             assert_eq!(view.amount(), case.plan.amount.map(|a| a.minor()));
             assert_eq!(view.query, case.message_kind == MessageKind::Query);
+            assert_eq!(view.script_result, case.message_kind == MessageKind::ScriptResult);
+            assert_eq!(view.fallback, case.plan.fallback, "{name} {}", case.name);
             match case.plan.settlement.as_deref() {
                 Some(BatchPart::Totals(halves)) => {
                     assert_eq!((view.upload, view.totals()), (None, Some(*halves)))
@@ -113,9 +120,13 @@ fn frames_are_the_golden_ones_and_read_back() {
                 None => assert_eq!(view.upload, None),
             }
             assert_eq!(view.tip(), case.plan.tip);
-            assert_eq!(view.text(Var::VoiceCode), case.plan.auth_code.as_deref());
-            if let (Some(o), MessageKind::Request | MessageKind::Repeat | MessageKind::Query) =
-                (&case.plan.original, case.message_kind)
+            if !matches!(case.message_kind, MessageKind::Reversal(_)) {
+                assert_eq!(view.text(Var::VoiceCode), case.plan.auth_code.as_deref());
+            }
+            if let (
+                Some(o),
+                MessageKind::Request | MessageKind::Repeat | MessageKind::Query | MessageKind::ScriptResult,
+            ) = (&case.plan.original, case.message_kind)
             {
                 assert_eq!(view.original(), o.batch.zip(o.stan), "{name} {}", case.name);
                 assert_eq!(view.text(Var::Scheme), case.plan.scheme.as_deref());

@@ -8,19 +8,10 @@ use payterm_schema::{
     secret::Pan,
 };
 
-/// `unionpay` with the elements of a sale and of its reversal; the built-in lists come with the chip.
+/// `unionpay` with its text changed.
 fn profile(change: &[(&str, &str)]) -> Result<Profile, String> {
     let mut text = include_str!("../../profiles/unionpay.toml").to_owned();
-    let with_lists = [
-        (
-            "values = { 3 = \"000000\", 25 = \"00\", 60 = \"22{batch}000501\" }",
-            "values = { 3 = \"000000\", 25 = \"00\", 55 = \"{icc}\", 60 = \"22{batch}000501\" }\n\
-             icc = [\"9F26\", \"9F27\", \"9F10\", \"95\", \"9F36\"]",
-        ),
-        ("[reply]\n", "[reply]\nicc = 55\n"),
-        ("drop = [26", "icc = [\"95\", \"9F1E\", \"9F10\", \"9F36\", \"DF31\"]\ndrop = [26"),
-    ];
-    for (from, to) in with_lists.iter().chain(change) {
+    for (from, to) in change {
         assert!(text.contains(from), "{from}");
         text = text.replacen(from, to, 1);
     }
@@ -62,13 +53,16 @@ fn f55(profile: &Profile, message_kind: MessageKind, icc: Option<Icc>) -> (Optio
 fn a_request_and_its_reversal_take_their_own_elements_in_the_order_of_the_list() {
     let p = profile(&[]).unwrap();
     let (sent, read) = f55(&p, MessageKind::Request, Some(chip()));
-    assert_eq!(sent.as_deref(), Some("9F2608A1B2C3D4E5F607189F270180950500000080009F3602001B"));
+    assert_eq!(
+        sent.as_deref(),
+        Some("9F2608A1B2C3D4E5F607189F2701809F3602001B9505000000800082025C009F1E0431323334")
+    );
     assert_eq!(read.unwrap().values(tag("9F36")).collect::<Vec<_>>(), [[0x00, 0x1B]]);
     let (sent, _) = f55(&p, MessageKind::Reversal(ReversalReason::NoReply), Some(chip()));
     assert_eq!(sent.as_deref(), Some("950500000080009F1E04313233349F3602001B"));
     for message_kind in [MessageKind::Request, MessageKind::Reversal(ReversalReason::Other)] {
         assert_eq!(f55(&p, message_kind, None), (None, None));
-        let other = Icc::parse(&[0x82, 2, 0x5C, 0]).unwrap();
+        let other = Icc::parse(&[0x9F, 0x21, 3, 0x12, 0, 0]).unwrap();
         assert_eq!(f55(&p, message_kind, Some(other)), (None, None), "nothing of the list is there");
     }
 }
@@ -80,7 +74,7 @@ fn the_trace_shows_the_elements() {
     let built =
         build(&p, &station(false), MessageKind::Request, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
     let line = built.trace(&p).into_iter().find(|l| &*l.field == "F55").unwrap();
-    assert_eq!(line.value, "9F26=A1B2C3D4E5F60718 9F27=80 95=0000008000 9F36=001B");
+    assert_eq!(line.value, "9F26=A1B2C3D4E5F60718 9F27=80 9F36=001B 95=0000008000 82=5C00 9F1E=31323334");
 }
 
 fn reply(p: &Profile, icc: &[u8]) -> Reply {
@@ -115,21 +109,39 @@ fn the_issuers_elements_come_with_the_answer_and_what_is_malformed_is_left_out()
 #[test]
 fn a_profile_that_names_card_data_or_half_of_it_is_refused_with_its_key() {
     for card in Tag::CARD_DATA {
-        let list = format!("icc = [\"{card}\", \"9F26\", ");
-        let e = profile(&[("icc = [\"9F26\", ", &list)]).unwrap_err();
+        let list = format!("icc = [\n    \"{card}\", \"9F26\", ");
+        let e = profile(&[("icc = [\n    \"9F26\", ", &list)]).unwrap_err();
         assert!(e.starts_with(&format!("profile: message.sale.icc: tag {card}: card data")), "{e}");
         let list = format!("icc = [\"{card}\", \"95\", \"9F1E\"");
         let e = profile(&[("icc = [\"95\", \"9F1E\"", &list)]).unwrap_err();
         assert!(e.starts_with(&format!("profile: reversal.icc: tag {card}: card data")), "{e}");
     }
+    let text = include_str!("../../profiles/unionpay.toml");
+    let list = text.find("icc = [\n").map(|at| &text[at..at + text[at..].find("]\n").unwrap() + 2]).unwrap();
     for (from, to, want) in [
         ("55 = \"{icc}\", ", "", "message.sale.icc: no value is {icc}"),
-        ("icc = [\"9F26\", \"9F27\", \"9F10\", \"95\", \"9F36\"]", "", "message.sale.icc: none given"),
+        (list, "", "message.sale.icc: none given"),
         ("icc = [\"95\", \"9F1E\", \"9F10\", \"9F36\", \"DF31\"]\n", "", "reversal.icc: none given"),
         ("[reply]\nicc = 55", "[reply]\nicc = 56", "reply.icc: F56 is not in [fields]"),
         ("max = 255, mask = \"icc\"", "max = 255", "fields.55.mask"),
-        ("icc = [\"9F26\"", "icc = [\"9F2\"", "an EMV tag in hex"),
-        ("icc = [\"9F26\"", "icc = [\"70\"", "message.sale.icc: tag 70: a template"),
+        ("icc = [\n    \"9F26\"", "icc = [\n    \"9F2\"", "an EMV tag in hex"),
+        ("icc = [\n    \"9F26\"", "icc = [\n    \"70\"", "message.sale.icc: tag 70: a template"),
+        ("icc = [\"9F33\"", "icc = [\"57\"", "script_result.icc: tag 57: card data"),
+        ("\"82\", \"DF31\", ", "\"82\", ", "script_result.icc: without DF31 it tells nothing"),
+        ("mti = \"0620\"", "mti = \"0200\"", "script_result.mti: message."),
+        ("mti = \"0620\"", "mti = \"0400\"", "script_result.mti: four digits, not those of a reversal"),
+        (
+            "M55 M60 M61 M64\"\nvalues = { 60",
+            "M60 M61 M64\"\nvalues = { 60",
+            "script_result.icc: no value is {icc}",
+        ),
+        ("M55 M60 M61 M64\"\nvalues = { 60", "M55 M60 M61\"\nvalues = { 60", "script_result.fields: F64"),
+        (
+            "[ic_condition]                # 60.5\nnormal = \"0\"\nfallback = \"2\"\n",
+            "",
+            "ic_condition: none given",
+        ),
+        ("fallback = \"2\"", "fallback = \"20\"", "ic_condition: one digit each"),
     ] {
         let e = profile(&[(from, to)]).unwrap_err();
         assert!(e.contains(want), "{to}: {e}");

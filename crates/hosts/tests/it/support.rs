@@ -5,7 +5,9 @@ use payterm_schema::host::{
     CardSecrets, EntryMode, HostAnswer, KeysVerdict, MacVerdict, MessageKind, OriginalRef, Plan,
     ReversalReason, Wallet,
 };
+use payterm_schema::icc::Icc;
 use payterm_schema::kind::AmountRule;
+use payterm_schema::offline::OfflineAuthority;
 use payterm_schema::secret::{MacAlgorithm, MacError, MacValue, Pan, PaymentCode, PinBlock, Tracks};
 use payterm_schema::settlement::{BatchPart, Half, Halves, UploadRecord};
 use payterm_schema::{Currency, Kind, Mac, Money, Time};
@@ -115,6 +117,7 @@ pub fn plan(kind: Kind, mode: impl Into<Option<EntryMode>>) -> Plan {
         track: false,
         wallet: (mode == Some(EntryMode::Code)).then_some(Wallet::Wechat),
         expiry: None,
+        fallback: false,
         card_sequence: None,
         original: None,
         operator: "01".into(),
@@ -199,6 +202,9 @@ pub fn cases() -> Vec<Case> {
         Some(TYPED),
         Some(PIN),
     );
+    let fallback = Plan { pin: false, fallback: true, ..sale.clone() };
+    add("sale-fallback", None, fallback, no_pin.clone(), Some(PAN), None);
+    chips(&mut add);
     let code = CardSecrets { code: Some(PaymentCode::parse(CODE).unwrap()), ..CardSecrets::default() };
     let code_plan = plan(Kind::Sale, EntryMode::Code);
     add(
@@ -370,6 +376,44 @@ pub fn cases() -> Vec<Case> {
         None,
     );
     let query = Plan { amount: None, original: Some(original), ..plan(Kind::Sale, EntryMode::Code) };
+    let icc = Icc::parse(&hex::decode(ENDED).unwrap()).ok();
+    // The host had approved, the card refused.
+    let refused = Plan {
+        pin: true,
+        auth_code: Some("X9Y8Z7".into()),
+        icc: icc.clone(),
+        ..plan(Kind::Sale, EntryMode::Chip)
+    };
+    all_legs.push(Case {
+        name: "reversal-sale-chip-refused",
+        message_kind: MessageKind::Reversal(ReversalReason::Other),
+        plan: Plan { card_sequence: Some(1), ..refused.clone() },
+        secrets: CardSecrets { pan: Pan::parse(TYPED).ok(), ..CardSecrets::default() },
+        pan: Some(TYPED),
+        pin: None,
+    });
+    let named = query.original.clone();
+    for (name, message_kind) in
+        [("card-sale", MessageKind::Request), ("repeat-card-sale", MessageKind::Repeat)]
+    {
+        let approved = Plan { offline_authority: Some(OfflineAuthority::Card), ..refused.clone() };
+        all_legs.push(Case {
+            name,
+            message_kind,
+            plan: Plan { pin: false, auth_code: None, card_sequence: Some(1), ..approved },
+            secrets: CardSecrets { pan: Pan::parse(TYPED).ok(), ..CardSecrets::default() },
+            pan: Some(TYPED),
+            pin: None,
+        });
+    }
+    all_legs.push(Case {
+        name: "script-result",
+        message_kind: MessageKind::ScriptResult,
+        plan: Plan { card_sequence: Some(1), original: named, icc, ..plan(Kind::Sale, EntryMode::Chip) },
+        secrets: CardSecrets { pan: Pan::parse(TYPED).ok(), ..CardSecrets::default() },
+        pan: Some(TYPED),
+        pin: None,
+    });
     all_legs.push(Case {
         name: "query",
         message_kind: MessageKind::Query,
@@ -385,6 +429,44 @@ pub fn cases() -> Vec<Case> {
     add("echo", None, plan(Kind::Echo, None), CardSecrets::default(), None, None);
     all.extend(all_legs);
     all
+}
+
+/// Data that a card gave, of its request and of its end.
+const ARQC: &str = "9F2608A1B2C3D4E5F607189F2701809F100807010103A00000009F370411223344\
+    9F3602001B950500000080009A032612029C01009F02060000001234565F2A02015682027C009F1A020156\
+    9F03060000000000009F3303E0F8C89F34034203009F3501229F1E0831323334353637388407A00000033301019F090200309F410400000007";
+const ENDED: &str = "9F260811223344556677889F2701409F100807010103600000009F370411223344\
+    9F3602001B950500000080009A0326120282027C009F1A0201569F3303E0F8C89F1E083132333435363738DF31052000000071";
+
+fn chips(
+    add: &mut impl FnMut(
+        &'static str,
+        Option<(&'static str, ReversalReason)>,
+        Plan,
+        CardSecrets,
+        Option<&'static str>,
+        Option<&'static str>,
+    ),
+) {
+    let icc = |text: &str| Some(Icc::parse(&hex::decode(text).unwrap()).unwrap());
+    let chip = |kind, mode, pin, icc| Plan {
+        pin,
+        icc,
+        expiry: Some("3012".into()),
+        card_sequence: Some(1),
+        ..plan(kind, mode)
+    };
+    let pan = CardSecrets { pan: Pan::parse(TYPED).ok(), ..CardSecrets::default() };
+    let both = CardSecrets { pin_block: Some(pin_block(PIN, TYPED)), ..pan.clone() };
+    let no_reply = |name| Some((name, ReversalReason::NoReply));
+    let sale = chip(Kind::Sale, EntryMode::Chip, true, icc(ARQC));
+    add("sale-chip-pin", no_reply("reversal-sale-chip-pin"), sale, both.clone(), Some(TYPED), Some(PIN));
+    let tap = chip(Kind::Sale, EntryMode::Contactless, false, icc(ARQC));
+    add("sale-contactless", no_reply("reversal-sale-contactless"), tap, pan.clone(), Some(TYPED), None);
+    let held = chip(Kind::PreAuth, EntryMode::Chip, true, icc(ARQC));
+    add("pre-auth-chip", no_reply("reversal-pre-auth-chip"), held, both.clone(), Some(TYPED), Some(PIN));
+    let balance = Plan { amount: None, ..chip(Kind::Balance, EntryMode::Chip, true, icc(ARQC)) };
+    add("balance-chip", None, balance, both, Some(TYPED), Some(PIN));
 }
 
 pub fn answer(code: &str) -> HostAnswer {

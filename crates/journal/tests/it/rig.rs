@@ -75,6 +75,7 @@ pub fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         track: false,
         wallet: None,
         expiry: None,
+        fallback: false,
         card_sequence: None,
         original: None,
         operator: "01".into(),

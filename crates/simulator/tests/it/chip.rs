@@ -12,6 +12,7 @@ use payterm_schema::{
     Kind, Pan,
     host::{CardSecrets, EntryMode, MessageKind, Plan, ReversalReason},
     icc::{self, Icc},
+    offline::OfflineAuthority,
     secret::Pin,
 };
 use payterm_simulator::{
@@ -20,7 +21,7 @@ use payterm_simulator::{
     card::{PERSONAS, Personas, Script, TestCard, When, play},
     world::DEMO,
 };
-use std::{path::Path, process::Command, sync::Arc};
+use std::{process::Command, sync::Arc};
 
 const DATE: [u8; 3] = [0x26, 0x07, 0x15];
 const DEBIT: &str = "6212345678900010101";
@@ -31,45 +32,13 @@ const SALE: [u32; 16] = [
     0x84, 0x9F09,
 ];
 
-/// `unionpay` with the elements of F55; the built-in profile lists none yet.
-fn profile() -> String {
-    let mut text = include_str!("../../../hosts/profiles/unionpay.toml").to_owned();
-    let list = SALE.map(|t| format!("\"{t:02X}\"")).join(", ");
-    let with = |text: &str, own: &str| {
-        let to = format!("55 = \"{{icc}}\", {own} }}\nicc = [{list}]");
-        assert!(text.contains(&format!("{own} }}")), "{own}");
-        text.replacen(&format!("{own} }}"), &to, 1)
-    };
-    for own in ["60 = \"22{batch}000501\"", "60 = \"10{batch}00050\"", "60 = \"01{batch}00050\""] {
-        text = with(&text, own);
-    }
-    let voice = "values.38 = \"{voice_code}\"\nvalues.60 = \"30{batch}00050\"\n";
-    assert_eq!(text.matches(voice).count(), 1);
-    text = text.replacen(voice, &format!("{voice}values.55 = \"{{icc}}\"\nicc = [{list}]\n"), 1);
-    for (from, to) in [
-        ("[reply]\n", "[reply]\nicc = 55\n"),
-        ("drop = [26", "icc = [\"95\", \"9F1E\", \"9F10\", \"9F36\", \"DF31\"]\ndrop = [26"),
-    ] {
-        assert!(text.contains(from), "{from}");
-        text = text.replacen(from, to, 1);
-    }
-    text
-}
-fn world(dir: &Path) -> World {
-    let file = dir.join("profile.toml");
-    std::fs::write(&file, profile()).unwrap();
-    World::parse(&DEMO.replace("profile = \"unionpay\"", &format!("profile = \"{}\"", file.display())))
-        .unwrap()
-}
-fn start(dir: &Path, options: Options) -> (Running, Till) {
-    let running = Acquirer::start(world(dir), options).unwrap();
+fn start(options: Options) -> (Running, Till) {
+    let running = Acquirer::start(World::parse(DEMO).unwrap(), options).unwrap();
     let till = Till::signed_in(&running, "cup");
     (running, till)
 }
-fn in_memory() -> (tempfile::TempDir, Running, Till) {
-    let dir = tempfile::tempdir().unwrap();
-    let (running, till) = start(dir.path(), Options::fast());
-    (dir, running, till)
+fn in_memory() -> (Running, Till) {
+    start(Options::fast())
 }
 fn card(name: &str) -> TestCard {
     TestCard::new(&Personas::parse(PERSONAS).unwrap(), name, DATE).unwrap()
@@ -180,7 +149,7 @@ fn balance(running: &Running) -> i64 {
 
 #[test]
 fn a_chip_sale_is_checked_answered_and_kept_and_the_card_believes_the_answer() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     let mut card = card("debit");
     let visit = Visit::of(&mut card, 1_234);
     let got = ask(&mut t, Kind::Sale, 1_234, &visit.icc, Some("123456"));
@@ -225,7 +194,7 @@ fn a_chip_sale_is_checked_answered_and_kept_and_the_card_believes_the_answer() {
 
 #[test]
 fn a_wrong_cryptogram_moves_nothing_and_the_ledger_says_why() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     let mut card = card("debit");
     let icc = Visit::of(&mut card, 1_000).icc;
     let wrong = "the card's cryptogram is wrong";
@@ -254,7 +223,7 @@ fn a_wrong_cryptogram_moves_nothing_and_the_ledger_says_why() {
 fn the_same_message_is_answered_the_same_and_an_old_cryptogram_pays_nothing_not_even_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let options = || Options { state: Some(dir.path().join("state")), ..Options::default() };
-    let (r, mut t) = start(dir.path(), options());
+    let (r, mut t) = start(options());
     let mut card = card("debit");
     let [old, icc] = [1_000, 1_000].map(|minor| Visit::of(&mut card, minor).icc);
     // Busy: the issuer heard nothing, the same question goes under a new STAN.
@@ -273,7 +242,7 @@ fn the_same_message_is_answered_the_same_and_an_old_cryptogram_pays_nothing_not_
     let batch = t.stan;
     drop(t);
     r.stop();
-    let (r, mut t) = start(dir.path(), options());
+    let (r, mut t) = start(options());
     t.stan = batch + 10;
     assert_eq!(sale(&mut t, 1_000, &old).code(), "05", "after a restart too");
     let visit = Visit::of(&mut card, 1_000);
@@ -284,7 +253,7 @@ fn the_same_message_is_answered_the_same_and_an_old_cryptogram_pays_nothing_not_
 
 #[test]
 fn an_advice_with_a_wrong_tc_is_refused() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     let mut card = card("debit");
     let visit = Visit::of(&mut card, 100);
     let got = sale(&mut t, 100, &visit.icc);
@@ -292,7 +261,8 @@ fn an_advice_with_a_wrong_tc_is_refused() {
     let tc = Icc::parse(&end.tags.list(&SALE.map(Tag))).unwrap();
     assert_eq!(element(&tc, 0x9F27), Some(&[0x40][..]));
     for (icc, code) in [(spoilt(&tc, 0x9F26), "05"), (without(&tc, 0x9F37), "05"), (tc, "00")] {
-        let plan = Plan { auth_code: Some("V4C0D3".into()), ..plan(&mut t, Kind::VoiceSale, 100, &icc) };
+        let offline_authority = Some(OfflineAuthority::Card);
+        let plan = Plan { offline_authority, ..plan(&mut t, Kind::Sale, 100, &icc) };
         let secrets = secrets(&t, None);
         let got = t.exchange(MessageKind::Request, plan, &secrets);
         assert_eq!((got.code(), &got.answer().icc), (code, &None));
@@ -305,7 +275,7 @@ fn an_advice_with_a_wrong_tc_is_refused() {
 
 #[test]
 fn a_forced_refusal_is_the_issuers_too() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     let mut card = card("debit");
     r.mishaps().next(Mishap::Code { code: "61".parse().unwrap() }).unwrap();
     let visit = Visit::of(&mut card, 100);
@@ -330,7 +300,7 @@ fn notice(till: &mut Till, of: &Plan, stan: u32, changes: &[(u8, &[u8])]) -> Str
     message.set(3, "000000").unwrap();
     message.set(11, format!("{stan:06}")).unwrap();
     message.set(60, format!("00{}951", of.batch)).unwrap();
-    message.set(61, format!("{}{}", of.batch, of.stan)).unwrap();
+    message.set(61, format!("{}{}0715", of.batch, of.stan)).unwrap();
     for (n, value) in changes {
         message.set(*n, *value).unwrap();
     }
@@ -343,7 +313,7 @@ fn notice(till: &mut Till, of: &Plan, stan: u32, changes: &[(u8, &[u8])]) -> Str
 
 #[test]
 fn scripts_go_to_the_card_once_and_their_results_are_kept() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     let mut card = card("debit");
     let count = Script::OfflineCount { when: When::Before, count: 9 };
     r.script("chip-debit", &[Script::PinUnblock { when: When::After }]).unwrap();
@@ -378,9 +348,10 @@ fn scripts_go_to_the_card_once_and_their_results_are_kept() {
     assert_eq!((kept[0].mti.as_str(), kept[0].stan, kept[0].kind.as_deref()), ("0620", 900, Some("sale")));
     assert_eq!(kept[0].results.as_deref(), Some("20000000712000000072"));
     assert_eq!(kept[0].atc, Some(1));
-    // Not of this terminal; another code in F60; no results, or some that are cut.
-    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (61, b"000001000999")]), "25");
-    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (60, b"00000001952")]), "12");
+    // Not of this terminal; another code in F60 or field; no results, or some that are cut.
+    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (61, b"0000010009990715")]), "25");
+    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (60, b"00000001952")]), "30");
+    assert_eq!(notice(&mut t, &plan, 901, &[(55, &f55), (25, b"00")]), "30");
     for bad in [&[0x9F, 0x36, 2, 0, 1][..], &[0xDF, 0x31, 4, 0, 0, 0, 0], &[0xDF, 0x31, 0], &[0xDF, 0x31, 9]]
     {
         assert_eq!(notice(&mut t, &plan, 901, &[(55, bad)]), "30", "{bad:02X?}");
@@ -391,7 +362,7 @@ fn scripts_go_to_the_card_once_and_their_results_are_kept() {
 
 #[test]
 fn a_reversals_data_are_kept_beside_its_payment() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     let mut card = card("debit");
     let visit = Visit::of(&mut card, 100);
     let got = sale(&mut t, 100, &visit.icc);
@@ -428,7 +399,7 @@ fn a_reversals_data_are_kept_beside_its_payment() {
 fn scripts_are_told_and_chip_data_are_listed_by_the_program() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let (r, mut t) = start(dir.path(), Options { state: Some(state.clone()), ..Options::default() });
+    let (r, mut t) = start(Options { state: Some(state.clone()), ..Options::default() });
     let program = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_payterm-acquirer"));
         let out = command.args(args).arg("--state").arg(&state).output().unwrap();

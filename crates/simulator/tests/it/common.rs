@@ -103,6 +103,7 @@ impl Till {
             track: false,
             wallet: None,
             expiry: None,
+            fallback: false,
             card_sequence: None,
             original: None,
             operator: "01".into(),

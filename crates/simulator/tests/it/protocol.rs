@@ -589,6 +589,7 @@ impl Till {
             track: true,
             wallet: None,
             expiry: None,
+            fallback: false,
             card_sequence: None,
             original: None,
             operator: "01".into(),

@@ -35,6 +35,33 @@ fn fields(values: Option<&toml::Value>) -> String {
     rows.into_iter().map(|(_, t)| t).collect::<Vec<_>>().join(", ")
 }
 
+/// What a profile has for chip cards.
+fn chips(file: &toml::Table) -> String {
+    let mut out = String::new();
+    for (name, m) in file["message"].as_table().unwrap() {
+        if let Some(tags) = m.get("icc") {
+            let _ = write!(out, "\nF55 of `{name}`: {}.", list(tags));
+        }
+    }
+    if let Some(tags) = file["reversal"].get("icc") {
+        let _ = write!(out, "\nF55 of a reversal: {}.", list(tags));
+    }
+    if let Some(script) = file.get("script_result") {
+        let (mti, tags) = (script["mti"].as_str().unwrap(), list(&script["icc"]));
+        let (own, all) = (fields(script.get("values")), script["fields"].as_str().unwrap());
+        let _ = write!(
+            out,
+            "\nScript results: MTI {mti}; {all} ({own}; the others as their payment's). F55: {tags}."
+        );
+    }
+    if let Some(condition) = file.get("ic_condition") {
+        let of = |key: &str| condition[key].as_str().unwrap().to_owned();
+        let _ =
+            write!(out, "\nIC condition: {}, of a fallback to the stripe {}.", of("normal"), of("fallback"));
+    }
+    if out.is_empty() { "No chip cards.\n".into() } else { format!("{}\n", out.trim_start()) }
+}
+
 #[test]
 fn the_kind_sheet_is_that_of_the_code() {
     let (zh, en) = (Texts::new(Language::ZhCn), Texts::new(Language::En));
@@ -132,6 +159,7 @@ fn the_kind_sheet_is_that_of_the_code() {
             reasons.join(", "),
             list(&r["ends"])
         );
+        out.push_str(&chips(&file));
         let mac = &file["mac"];
         let _ = write!(
             out,

@@ -12,18 +12,16 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Number of a card of the simulator's world, and its PIN.
-pub const PAN: &str = "6212345678900000003";
+/// PIN of the personas that pay online.
 pub const PIN: &str = "123456";
 
-/// The persona's card, with a number that the acquirer knows.
-pub fn card(persona: &str, change: impl FnOnce(String) -> String) -> TestCard {
-    let text = change(PERSONAS.replace("6212345678900010101", PAN));
+/// The persona's card; the acquirer's world has it as `chip-` and its name.
+pub fn card(persona: &str) -> TestCard {
     // Made for the day of the machine's clock, which the terminal has.
     let today = payterm_schema::Time(now_ms()).local(480);
     let bcd = |n: u8| n / 10 * 16 + n % 10;
     let date = [(today.year() % 100) as u8, today.month().into(), today.day()].map(bcd);
-    TestCard::new(&Personas::parse(&text).unwrap(), persona, date).unwrap()
+    TestCard::new(&Personas::parse(PERSONAS).unwrap(), persona, date).unwrap()
 }
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -50,6 +48,8 @@ pub struct State {
     /// The card was found and is not released yet.
     found: bool,
     powered: bool,
+    /// A card was powered since the last release.
+    taken: bool,
     interrupted: bool,
     /// Commands so far.
     pub sent: usize,
@@ -63,7 +63,7 @@ impl Slot {
     }
     pub fn insert(&self, card: TestCard) {
         let mut state = self.lock();
-        (state.card, state.found, state.sent) = (Some(card), false, 0);
+        (state.card, state.found, state.powered, state.sent) = (Some(card), false, false, 0);
         self.changed.notify_all();
     }
     pub fn pull(&self) -> Option<TestCard> {
@@ -112,7 +112,7 @@ impl CardReader for Reader {
         let mut state = self.0.lock();
         let card = state.card.as_mut().ok_or(CardFault::Removed)?;
         card.reset();
-        state.powered = true;
+        (state.powered, state.taken) = (true, true);
         Ok(vec![0x3B, 0x00])
     }
     fn transmit(&mut self, command: &[u8], _: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault> {
@@ -132,9 +132,9 @@ impl CardReader for Reader {
     fn release(&mut self) -> Result<(), DeviceError> {
         let mut state = self.0.lock();
         state.released += 1;
-        state.powered = false;
-        // A card that nobody took is forgotten.
-        state.found = true;
+        let next = std::mem::take(&mut state.taken) && !std::mem::take(&mut state.powered);
+        // A card that nobody took is forgotten; one that came after the one that was powered is not.
+        state.found |= !next;
         Ok(())
     }
     fn interrupt(&self) -> Interrupt {
