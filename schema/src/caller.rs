@@ -105,6 +105,7 @@ impl Caller {
             Screen::Result { outcome } => self.sees(&outcome.key.app),
             Screen::Confirm { .. }
             | Screen::ConfirmPartial { .. }
+            | Screen::ChooseApplication { .. }
             | Screen::Present { .. }
             | Screen::Pin { .. }
             | Screen::Password { .. }

@@ -158,6 +158,8 @@ pub enum Instrument {
     Swiped(Tracks),
     /// Chip card, inserted; its number is not known yet.
     Inserted,
+    /// A chip card that was let go of is still in the reader.
+    LeftIn,
     /// Contactless card, held to the reader; its number is not known yet.
     Tapped,
     Scanned(PaymentCode),
@@ -178,7 +180,7 @@ impl Instrument {
     pub const fn mode(&self) -> EntryMode {
         match self {
             Instrument::Swiped(_) => EntryMode::Swipe,
-            Instrument::Inserted => EntryMode::Chip,
+            Instrument::Inserted | Instrument::LeftIn => EntryMode::Chip,
             Instrument::Tapped => EntryMode::Contactless,
             Instrument::Scanned(_) => EntryMode::Code,
             Instrument::Typed { .. } => EntryMode::Manual,
@@ -191,6 +193,7 @@ impl Instrument {
             Instrument::Swiped(tracks) => tracks.track2_parts().ok().map(|(pan, ..)| pan),
             Instrument::Typed { pan, .. } => Some(pan.clone()),
             Instrument::Inserted
+            | Instrument::LeftIn
             | Instrument::Tapped
             | Instrument::Scanned(_)
             | Instrument::Unreadable { .. } => None,

@@ -374,6 +374,8 @@ pub enum RetryRule {
     Pin,
     /// Sign in, then try again.
     SignIn,
+    /// Ask for the card's chip in place of its stripe.
+    Insert,
     /// No further try, the host has had the message (94): ends advices and reversals, stops authorisations.
     Done,
 }

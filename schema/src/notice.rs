@@ -117,6 +117,9 @@ pub enum Screen {
     /// Asks for a card or code; `problem` is the text id of the last failed try (`card-unreadable`,
     /// `chip-not-supported`, `code-unknown` ...).
     Present { kind: Kind, amount: Option<Money>, modes: Vec<EntryMode>, problem: Option<String> },
+    /// Asks the customer which of the chip's applications pays, by their labels: `names`, from `first` on, as
+    /// many as are shown (counted from 0); of a single one whether it may.
+    ChooseApplication { amount: Option<Money>, names: Vec<String>, first: u32 },
     /// Asks for the PIN; `digits` are typed so far, `wrong`: the last PIN was wrong.
     Pin { kind: Kind, amount: Option<Money>, masked_pan: String, digits: u8, wrong: bool },
     /// Asks for patience; `what` is a text id (`signing-in`, `reversing`, `sending`), `amount` what the
@@ -210,6 +213,7 @@ impl Screen {
             Screen::Result { outcome } => outcome.status == Status::Unknown && outcome.answer_by.is_some(),
             Screen::Confirm { .. }
             | Screen::ConfirmPartial { .. }
+            | Screen::ChooseApplication { .. }
             | Screen::Present { .. }
             | Screen::Pin { .. }
             | Screen::OperatorNumber { .. }

@@ -339,6 +339,9 @@ pub struct Outcome {
     /// The customer's PIN was sent.
     #[serde(default)]
     pub pin: bool,
+    /// The stripe was taken since the chip could not be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// Chip of the card that paid, of a refused payment too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chip: Option<Box<Chip>>,
@@ -428,6 +431,7 @@ impl Outcome {
             forwarding: None,
             offline_authority: None,
             offline: None,
+            fallback: false,
             no_cvm: None,
             note: None,
             settlement: None,

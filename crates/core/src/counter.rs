@@ -73,6 +73,12 @@ struct Serving {
     /// Only this is offered: the caller's word, or a key of the keypad.
     modes: Vec<EntryMode>,
     present_tries: u8,
+    /// Insertions of a chip that could not be read.
+    chip_tries: u8,
+    /// The stripe of a card with a chip is taken until then.
+    fallback: Option<Time>,
+    /// The host has asked for the chip.
+    chip_wanted: bool,
     /// The chip card that runs.
     chip: Option<card::Chip>,
     pin: Pin,
@@ -185,6 +191,11 @@ impl Serving {
                 digits: *digits,
                 wrong: self.pin_tries > 0,
             },
+            Stage::Choosing { names, first, .. } => Screen::ChooseApplication {
+                amount,
+                names: names.clone(),
+                first: (*first).try_into().unwrap_or(u32::MAX),
+            },
             Stage::Card { until } | Stage::CardDecides { until, .. } | Stage::CardHears { until, .. } => {
                 Screen::wait("card", amount, *until)
             }
@@ -215,7 +226,7 @@ impl Counter {
                 Next::RunCard(interface) => card::enter(cx, s, interface),
                 Next::Prepare => prepare::enter(cx, s),
                 Next::EnterPin => pin::enter(cx, s, devices),
-                Next::Authorise => authorise::enter(cx, s),
+                Next::Authorise => authorise::enter(cx, s, devices),
                 Next::Withdraw => withdraw::enter(cx, s),
                 Next::Drain => drain::enter(cx, s),
                 Next::End(status, code, class) => end(cx, s, status, code, class),
@@ -291,6 +302,9 @@ impl Counter {
         self.at(cx, |cx, s, devices| match (&s.stage, key, s.stage.row().on_cancel) {
             (Stage::Confirming { .. } | Stage::Part { .. }, Key::Confirm, _) => {
                 confirm::confirmed(cx, s, true)
+            }
+            (Stage::Choosing { .. }, Key::Digit(_) | Key::Confirm | Key::Clear, _) => {
+                card::choose(cx, s, key)
             }
             (Stage::Presenting { .. }, Key::Digit(digit), _) => present::choose(cx, s, devices, digit),
             // The choice is what was typed.
@@ -415,9 +429,9 @@ impl Counter {
         }
     }
     pub fn host(&mut self, cx: &mut Context, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
-        self.at(cx, |cx, s, _| {
+        self.at(cx, |cx, s, devices| {
             assert_eq!(s.txn, txn, "a message of a request that is not served was under way");
-            reply::event(cx, s, account, stan, event)
+            reply::event(cx, s, devices, account, stan, event)
         });
     }
     pub fn sent(&mut self, cx: &mut Context, until: Time) {

@@ -18,6 +18,8 @@ pub struct Presented {
     pub expiry: Option<String>,
     /// The stripe says that the card has a chip (service code 2.. or 6.., ISO/IEC 7813).
     pub chip: bool,
+    /// Its stripe is taken since its chip could not be read.
+    pub fallback: bool,
     /// Its expiry as the stripe has it: an advice, which has no track, carries it.
     pub on_card: Option<String>,
     /// The card without its number.
@@ -29,6 +31,9 @@ pub struct Presented {
 
 /// Text id of why an instrument was not taken; the customer may present another.
 pub type Problem = &'static str;
+
+/// A card of before is still in the reader.
+pub const LEFT_IN: Problem = "take-card-out";
 
 /// Which wallet a payment code belongs to (host-protocol §8): WeChat 18 digits 10-15, Alipay 16 to 24 digits
 /// 25-30, UnionPay 19 or 20 digits 62.
@@ -57,6 +62,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 masked,
                 expiry: None,
                 chip,
+                fallback: false,
                 on_card,
                 card: None,
                 shown: None,
@@ -64,6 +70,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
             })
         }
         Instrument::Inserted => Err("chip-not-supported"),
+        Instrument::LeftIn => Err(LEFT_IN),
         Instrument::Tapped => Err("tap-not-supported"),
         Instrument::Scanned(_) if !kind.row().code => Err("code-not-for-kind"),
         Instrument::Scanned(code) => {
@@ -75,6 +82,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 masked,
                 expiry: None,
                 chip: false,
+                fallback: false,
                 on_card: None,
                 card: None,
                 shown: None,
@@ -93,6 +101,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 masked,
                 expiry: Some(expiry),
                 chip: false,
+                fallback: false,
                 on_card: None,
                 card: None,
                 shown: None,

@@ -42,6 +42,7 @@ pub fn with_instrument(view: &mut Outcome, presented: &Presented) {
     view.entry = Some(presented.mode);
     view.wallet = presented.wallet;
     view.masked_pan = Some(presented.masked.clone());
+    view.fallback = presented.fallback;
     view.chip.clone_from(&presented.shown);
 }
 

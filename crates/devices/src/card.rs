@@ -35,6 +35,11 @@ pub trait CardReader: Send {
     fn present(&mut self) -> Result<bool, DeviceError> {
         Ok(true)
     }
+    /// Tells whether a card that was let go of is still in the reader, so that no other can be inserted.
+    /// Default: a reader that cannot tell.
+    fn occupied(&mut self) -> Result<bool, DeviceError> {
+        Ok(false)
+    }
     /// Lets go of the card and switches the field off; a card that nobody took is forgotten. One that was
     /// inserted after the card that was powered is the next customer's: it is not touched.
     fn release(&mut self) -> Result<(), DeviceError>;

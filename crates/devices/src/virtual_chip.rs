@@ -177,6 +177,9 @@ impl CardReader for ChipSlot {
     fn present(&mut self) -> Result<bool, DeviceError> {
         Ok(self.card.as_ref().is_some_and(|card| !card.is_gone()))
     }
+    fn occupied(&mut self) -> Result<bool, DeviceError> {
+        Ok(self.card.as_ref().is_some_and(|card| card.spent && !card.is_gone()))
+    }
     fn release(&mut self) -> Result<(), DeviceError> {
         if self.card.as_ref().is_some_and(Card::is_gone) {
             self.card = None;

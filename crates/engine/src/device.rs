@@ -55,6 +55,10 @@ pub enum DeviceEvent {
         interface: Interface,
         at: Instant,
     },
+    /// A card of before was still in a reader that was armed.
+    CardLeftIn {
+        at: Instant,
+    },
     /// The card of this run was pulled out, or its reader is lost, while it waited for a word.
     CardGone {
         tag: u64,

@@ -104,6 +104,7 @@ pub fn plan() -> Plan {
         mode: Some(EntryMode::Swipe),
         pin: true,
         track: true,
+        fallback: false,
         wallet: None,
         expiry: None,
         card_sequence: Some(1),

@@ -178,6 +178,7 @@ impl Texts {
         let place = place.cloned().reduce(|a, b| self.get("pair", &[("a", &a), ("b", &b)]));
         let entry = o.entry.map(|e| {
             let entry = o.wallet.map_or_else(|| self.word(e), |w| self.word(w));
+            let entry = if o.fallback { text("entry-fallback") } else { entry };
             if o.pin { self.get("pair", &[("a", &entry), ("b", &text("pin-used"))]) } else { entry }
         });
         let host_time = match (&o.host_date, &o.host_time) {

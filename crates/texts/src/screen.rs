@@ -107,6 +107,7 @@ impl Texts {
             Screen::Present { kind, amount, modes, problem } => {
                 self.present(modes, problem, self.asked(*kind, *amount))
             }
+            Screen::ChooseApplication { amount, names, first } => self.applications(*amount, names, *first),
             Screen::Pin { kind, amount, masked_pan, digits, wrong } => vec![
                 must(self.asked(*kind, *amount)),
                 must(t(if *wrong { "pin-wrong" } else { "pin-enter" })),
@@ -227,6 +228,21 @@ impl Texts {
             page.extend([must(t("choose-code")), whole(t("choose-wallets"))]);
         }
         page
+    }
+
+    /// The question, and as many names as have room beside it, each with its key.
+    fn applications(self, amount: Option<Money>, names: &[String], first: u32) -> Vec<Row> {
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let mut rows: Vec<Row> = if let [one] = names {
+            vec![must(one.clone()), must(self.get("application-confirm", &[]))]
+        } else {
+            let more = if names.len() > 3 { "applications-more" } else { "applications" };
+            let shown = names.iter().skip(first).take(3).enumerate();
+            let lines = shown.map(|(n, name)| must(format!("{} {name}", n + 1)));
+            [must(self.get(more, &[]))].into_iter().chain(lines).collect()
+        };
+        rows.push(whole(amount.map(|a| self.amount_text(a)).unwrap_or_default()));
+        rows
     }
 
     fn mode(self, mode: EntryMode) -> String {
@@ -354,6 +370,9 @@ impl Texts {
             Status::Declined | Status::Cancelled | Status::Failed => {
                 rows.extend([must(t(not_done(outcome))), cut(reason), cut(next)]);
             }
+        }
+        if outcome.entry == Some(EntryMode::Chip) && outcome.status != Status::Running {
+            rows.push(whole(t("result-take-card")));
         }
         if matches!(outcome.status, Status::Unknown | Status::Declined | Status::Failed) {
             rows.push(whole(self.service(outcome, ctx)));

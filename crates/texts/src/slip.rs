@@ -389,7 +389,10 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         kind: texts.word(o.kind),
         status: texts.word(o.status),
         wallet: o.wallet.map(|w| texts.word(w)),
-        card: o.masked_pan.as_ref().map(|pan| [pan.as_str(), o.entry.map_or("", entry_letter)].concat()),
+        card: o
+            .masked_pan
+            .as_ref()
+            .map(|pan| [pan.as_str(), o.entry.map_or("", |e| entry_letter(e, o.fallback))].concat()),
         batch: o.batch.map(|b| b.to_string()),
         stan: o.stan.map(|s| s.to_string()),
         auth_code: o.auth_code.clone(),
@@ -456,8 +459,9 @@ fn no_cvm(texts: Texts, limit: u64, currency: Currency) -> String {
 }
 
 /// The letter after the card number (UnionPay slips): how it came in.
-fn entry_letter(mode: EntryMode) -> &'static str {
+fn entry_letter(mode: EntryMode, fallback: bool) -> &'static str {
     match mode {
+        EntryMode::Swipe if fallback => " /F",
         EntryMode::Swipe => " /S",
         EntryMode::Chip => " /I",
         EntryMode::Contactless => " /C",

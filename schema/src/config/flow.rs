@@ -48,6 +48,8 @@ pub struct FlowConfig {
     /// A swiped card that has a chip (service code 2.. or 6..) is asked for its chip, where chips can be
     /// read. Default true.
     pub chip_first: bool,
+    /// Stripe of a card whose chip cannot be read.
+    pub fallback: FallbackConfig,
     /// Ranges of card numbers that are refused before the host is asked, from-to as in `route.bin`. Default
     /// empty.
     pub refused_bins: Vec<BinRange>,
@@ -55,6 +57,22 @@ pub struct FlowConfig {
     pub tip_percent: Percent,
     /// Small amounts without PIN and signature 免密免签. Default: none.
     pub no_cvm: Option<NoCvmConfig>,
+}
+
+/// Stripe of a card whose chip cannot be read (fallback 降级).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FallbackConfig {
+    /// Insertions of a chip that could not be read before its stripe is taken, 0 to 9; 0: it never is. A chip
+    /// without an application that this terminal has counts as all of them. Default 3.
+    pub tries: u8,
+    /// Time within which the card must be swiped then. Default 60,000.
+    pub ms: u32,
+}
+impl Default for FallbackConfig {
+    fn default() -> Self {
+        Self { tries: 3, ms: 60_000 }
+    }
 }
 
 /// Small amounts that need neither PIN nor signature 免密免签.
@@ -94,6 +112,7 @@ impl Default for FlowConfig {
             partial_approval: true,
             confirm_above: None,
             chip_first: true,
+            fallback: FallbackConfig::default(),
             refused_bins: Vec::new(),
             tip_percent: TIP_PERCENT,
             no_cvm: None,
@@ -112,9 +131,11 @@ impl FlowConfig {
             ("completing_ms", self.completing_ms),
             ("answer_within_ms", self.answer_within_ms),
             ("busy_wait_ms", self.busy_wait_ms),
+            ("fallback.ms", self.fallback.ms),
         ]);
         rules.hold((1..=9).contains(&self.present_tries), "present_tries", "1 to 9");
         rules.hold((1..=9).contains(&self.pin_tries), "pin_tries", "1 to 9");
+        rules.hold(self.fallback.tries <= 9, "fallback.tries", "0 to 9");
         rules.hold(self.busy_tries <= 9, "busy_tries", "0 to 9");
     }
 }

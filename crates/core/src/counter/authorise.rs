@@ -1,5 +1,5 @@
 //! The step after which the message may leave: STAN, plan and obligation are on disk before any byte of it.
-use super::{Next, Pin, ServedOriginal, Serving, pin, reply};
+use super::{Devices, Next, Pin, ServedOriginal, Serving, pin, reply};
 use crate::{AccountSettings, context::Context, signal::Signal, view};
 use payterm_schema::{
     HostEvent, Kind, Outcome, RequestRecord,
@@ -10,7 +10,7 @@ use payterm_schema::{
 };
 use std::sync::Arc;
 
-pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
+pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Next {
     let account = s.account().clone();
     let Some(settings) = cx.account(&account).cloned() else {
         unreachable!("account {account} of a request is not configured")
@@ -51,7 +51,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
     );
     if queued {
         let why = "earlier payments of this card are told first".into();
-        return reply::event(cx, s, &account, plan.stan, HostEvent::NotSent { why });
+        return reply::event(cx, s, devices, &account, plan.stan, HostEvent::NotSent { why });
     }
     cx.signal(Signal::Send {
         account,
@@ -97,6 +97,7 @@ fn plan_of(cx: &Context, s: &Serving, view: &Outcome) -> Plan {
         mode: view.entry,
         pin: view.pin,
         track: !repeats && presented.is_some_and(|p| p.secrets.tracks.is_some()),
+        fallback: view.fallback,
         wallet: view.wallet,
         expiry: presented
             .and_then(|p| if repeats { p.expiry.clone().or(p.on_card.clone()) } else { p.expiry.clone() }),

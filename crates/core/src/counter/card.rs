@@ -16,12 +16,16 @@ use payterm_schema::{
         CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
         PinCheck, PinWord,
     },
+    device::Key,
     host::{CardSecrets, EntryMode, OriginalRef, Plan},
     icc::{Icc, Tag},
     outcome::{self, Class, Cryptogram},
     record::{Duty, Obligation, ObligationState},
 };
 use std::sync::Arc;
+
+/// Applications on a page of the choice: so many lines has the smallest display besides the question.
+const APPLICATIONS: usize = 3;
 
 /// A run, as far as the request must know of it.
 #[derive(Debug)]
@@ -159,8 +163,8 @@ pub(super) fn step(
             s.enter(cx, Stage::Sent { until });
             Next::Stay
         }
-        (_, None) => failed(cx, s, CardFailure::Removed),
-        (_, Some(_)) => failed(cx, s, CardFailure::OutOfOrder),
+        (_, None) => failed(cx, s, devices, CardFailure::Removed),
+        (_, Some(_)) => failed(cx, s, devices, CardFailure::OutOfOrder),
     }
 }
 
@@ -179,12 +183,16 @@ fn last_word(decision: &CardDecision, icc: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// The run has decided nothing. Before the card's number was read it may be inserted again.
-fn failed(cx: &mut Context, s: &mut Serving, why: CardFailure) -> Next {
-    let again = matches!(why, CardFailure::Removed | CardFailure::Unreadable);
-    if again
-        && matches!(s.stage, Stage::Card { .. })
-        && s.presented.is_none()
+/// The run has decided nothing. Before the card's number was read it may be inserted again; a chip that
+/// cannot be read may be swiped in the end.
+fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure) -> Next {
+    let early = matches!(s.stage, Stage::Card { .. } | Stage::Choosing { .. }) && s.presented.is_none();
+    if early && let Some(chip) = s.chip.take_if(|_| present::falls_back(cx, devices, why)) {
+        chip.end(cx);
+        return present::fall_back(cx, s, why);
+    }
+    if early
+        && matches!(why, CardFailure::Removed | CardFailure::Unreadable)
         && let Some(chip) = s.chip.take()
     {
         chip.end(cx);
@@ -211,8 +219,16 @@ fn at_work(
     let (read, proceeds) = (s.presented.is_some(), s.chip.as_ref().is_some_and(|c| c.proceeds));
     match step {
         CardStep::Read(read) if !proceeds && s.presented.is_none() => taken(cx, s, devices, read, token),
-        // Without a choice of the customer's the first has the card's own priority (EMV 4.3 Book 1 §12.4).
-        CardStep::Choose(names) if !read && !names.is_empty() => tell(cx, s, CardWord::Chosen(Some(0))),
+        CardStep::Choose(names) if !read && !names.is_empty() => {
+            if devices.modes.contains(&EntryMode::Manual) {
+                let until = cx.after(cx.settings.flow.present_timeout_ms);
+                s.enter(cx, Stage::Choosing { until, names, first: 0 });
+                Next::Stay
+            } else {
+                // Nobody can choose: the first has the card's own priority (EMV 4.4 Book 1 §12.4).
+                tell(cx, s, CardWord::Chosen(Some(0)))
+            }
+        }
         CardStep::NeedPin(check) if proceeds => {
             let issuer = check == PinCheck::Issuer && devices.pin_pad && pin::has_place(cx, s, s.account());
             s.pin = Pin::NotAsked;
@@ -232,10 +248,10 @@ fn at_work(
                 }
                 Next::Prepare
             }
-            Err(_) => failed(cx, s, CardFailure::Unreadable),
+            Err(_) => failed(cx, s, devices, CardFailure::Unreadable),
         },
         CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::GoOnline { .. } => {
-            failed(cx, s, CardFailure::OutOfOrder)
+            failed(cx, s, devices, CardFailure::OutOfOrder)
         }
         CardStep::Done { decision, icc } => {
             if let Ok(icc) = Icc::parse(&icc) {
@@ -246,9 +262,31 @@ fn at_work(
                 CardDecision::Approved | CardDecision::Declined => {
                     Next::End(Status::Declined, "card-declined", Class::C)
                 }
-                CardDecision::Failed(why) => failed(cx, s, why),
+                CardDecision::Failed(why) => failed(cx, s, devices, why),
             }
         }
+    }
+}
+
+/// A key of the customer who chooses an application: its number on the page, the next page, or yes to the
+/// first.
+pub(super) fn choose(cx: &mut Context, s: &mut Serving, key: Key) -> Next {
+    let Stage::Choosing { until, names, first } = s.stage.clone() else {
+        unreachable!("{:?}: nobody chooses", s.stage)
+    };
+    let chosen = match key {
+        Key::Confirm => Some(first),
+        Key::Digit(digit) => digit.checked_sub(b'1').map(|n| first + usize::from(n)),
+        Key::Clear | Key::Cancel => None,
+    };
+    match chosen.filter(|n| *n < names.len() && *n < first + APPLICATIONS) {
+        Some(n) => tell(cx, s, CardWord::Chosen(Some(n))),
+        None if matches!(key, Key::Clear | Key::Digit(b'0')) && names.len() > APPLICATIONS => {
+            let first = if first + APPLICATIONS < names.len() { first + APPLICATIONS } else { 0 };
+            s.enter(cx, Stage::Choosing { until, names, first });
+            Next::Stay
+        }
+        None => Next::Stay,
     }
 }
 
@@ -275,6 +313,7 @@ fn taken(
         masked: read.pan.masked(),
         expiry: Some(read.expiry.clone()),
         chip: true,
+        fallback: false,
         on_card: Some(read.expiry),
         card: token,
         shown: Some(Box::new(chip)),

@@ -3,10 +3,14 @@ use super::{Devices, Next, Serving, Stage, card};
 use crate::{
     Ask,
     context::Context,
-    instrument::{self, Presented, Problem},
+    instrument::{self, LEFT_IN, Presented, Problem},
 };
 use payterm_schema::{
-    CardToken, Instrument, card::Interface, host::EntryMode, kind::CardRule, outcome::Class,
+    CardToken, Instrument,
+    card::{CardFailure, Interface},
+    host::EntryMode,
+    kind::CardRule,
+    outcome::Class,
 };
 
 /// What can be presented now: working devices, the kind's rule, the customer's choice.
@@ -81,10 +85,22 @@ pub(super) fn instrument(
     if matches!(instrument, Instrument::Inserted) && card::depth(cx, s).is_some() {
         return Next::RunCard(Interface::Contact);
     }
+    // It was said already.
+    if matches!(
+        (&instrument, &s.stage),
+        (Instrument::LeftIn, Stage::Presenting { problem: Some(LEFT_IN), .. })
+    ) {
+        return Next::Stay;
+    }
     // What the terminal cannot read is no fault of the customer's and costs no try.
-    let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
+    let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped | Instrument::LeftIn);
     match instrument::check(instrument, s.kind(), &cx.settings).map(|p| Presented { card: token, ..p }) {
-        Ok(presented) => take(cx, s, devices, presented),
+        Ok(presented) => {
+            let fallback = presented.chip
+                && presented.mode == EntryMode::Swipe
+                && s.fallback.take().is_some_and(|until| cx.now <= until);
+            take(cx, s, devices, Presented { fallback, ..presented })
+        }
         Err(problem) => not_taken(cx, s, problem, free),
     }
 }
@@ -96,6 +112,26 @@ pub(super) fn not_taken(cx: &Context, s: &mut Serving, problem: Problem, free: b
         return Next::fail("too-many-tries", Class::B);
     }
     Next::Present(Some(problem))
+}
+
+/// A chip that ended so may be swiped in the end: it could not be read, or has nothing that the terminal has.
+/// Never one that is blocked, or that has said anything of the payment (EMV 4.4 Book 4 §11.2).
+pub(super) fn falls_back(cx: &Context, devices: &Devices, why: CardFailure) -> bool {
+    cx.settings.flow.fallback.tries > 0
+        && devices.modes.contains(&EntryMode::Swipe)
+        && matches!(why, CardFailure::Unreadable | CardFailure::NoApplication)
+}
+/// It is inserted again, or swiped.
+pub(super) fn fall_back(cx: &Context, s: &mut Serving, why: CardFailure) -> Next {
+    let config = cx.settings.flow.fallback;
+    s.chip_tries = if why == CardFailure::NoApplication { config.tries } else { s.chip_tries + 1 };
+    if s.chip_tries < config.tries {
+        return Next::Present(Some("card-unreadable"));
+    }
+    // One more insertion begins anew.
+    s.chip_tries = 0;
+    s.fallback = Some(cx.after(config.ms));
+    Next::Present(Some("swipe-instead"))
 }
 
 /// An instrument that can pay: the account is chosen by it.
@@ -127,13 +163,14 @@ pub(super) fn take(cx: &mut Context, s: &mut Serving, devices: &Devices, present
     }
 }
 
+pub(super) fn reads_chips(cx: &Context, s: &Serving, devices: &Devices) -> bool {
+    card::depth(cx, s).is_some() && devices.modes.contains(&EntryMode::Chip)
+}
+
 /// What only the running request can say against an instrument; the customer may present another.
 fn refusal(cx: &Context, s: &Serving, devices: &Devices, presented: &Presented) -> Option<Problem> {
-    let chip = presented.mode == EntryMode::Swipe
-        && presented.chip
-        && card::depth(cx, s).is_some()
-        && cx.settings.flow.chip_first;
-    if chip && devices.modes.contains(&EntryMode::Chip) {
+    let wanted = s.chip_wanted || (presented.chip && cx.settings.flow.chip_first);
+    if wanted && presented.mode == EntryMode::Swipe && !presented.fallback && reads_chips(cx, s, devices) {
         return Some("insert-chip");
     }
     let masked = s.original().and_then(|o| o.masked_pan.as_ref());

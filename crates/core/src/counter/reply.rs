@@ -1,5 +1,5 @@
 //! What the host's word on the request's message means.
-use super::{Next, Serving, card, control, offline, provisional, retry, stage::NOT_TAKEN};
+use super::{Devices, Next, Serving, card, control, offline, provisional, retry, stage::NOT_TAKEN};
 use crate::{
     belief::OF_ANOTHER,
     context::Context,
@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub(super) fn event(
     cx: &mut Context,
     s: &mut Serving,
+    devices: &Devices,
     account: &AccountId,
     stan: Stan,
     event: HostEvent,
@@ -73,7 +74,7 @@ pub(super) fn event(
             unanswered(cx, account, txn, stan, gone);
             Next::Stay
         }
-        HostEvent::Reply { answer, trace } => answered(cx, s, account, stan, *answer, trace),
+        HostEvent::Reply { answer, trace } => answered(cx, s, devices, account, stan, *answer, trace),
         // The line keeps these apart.
         HostEvent::Late { .. } | HostEvent::Untrusted { .. } => Next::Stay,
     }
@@ -165,6 +166,7 @@ fn judge(cx: &Context, s: &Serving, rules: &HostRules, class: Class, answer: &Ho
 fn answered(
     cx: &mut Context,
     s: &mut Serving,
+    devices: &Devices,
     account: &AccountId,
     stan: Stan,
     answer: HostAnswer,
@@ -248,7 +250,7 @@ fn answered(
     if !no && !judged.partial && s.chip.is_some() && recovery == Recovery::Reverse {
         return provisional::card(cx, s, account, stan, answer, trace);
     }
-    decided(cx, s, account, stan, &judged, &rules, answer, trace)
+    decided(cx, s, devices, account, stan, &judged, &rules, answer, trace)
 }
 
 /// An answer without the MAC that it should have, or with a wrong one, is none.
@@ -335,6 +337,7 @@ fn no_word(cx: &mut Context, account: &AccountId, txn: u64, stan: Stan, why: Str
 fn decided(
     cx: &mut Context,
     s: &mut Serving,
+    devices: &Devices,
     account: &AccountId,
     stan: Stan,
     judged: &Judged,
@@ -400,7 +403,8 @@ fn decided(
         },
         RetryRule::SignIn => retry::another_sign_in(cx, s, account, &code),
         RetryRule::Now if !must_undo => retry::busy(cx, s),
-        RetryRule::Pin | RetryRule::Now | RetryRule::Done | RetryRule::Never => None,
+        RetryRule::Insert if !must_undo => retry::insert(cx, s, devices),
+        RetryRule::Pin | RetryRule::Now | RetryRule::Insert | RetryRule::Done | RetryRule::Never => None,
     };
     if let Some(next) = again {
         return next;

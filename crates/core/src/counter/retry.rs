@@ -1,7 +1,7 @@
 //! What a refusal lets the terminal try again in the same request.
-use super::{Next, Pin, Serving, Stage};
+use super::{Devices, Next, Pin, Serving, Stage, present};
 use crate::context::Context;
-use payterm_schema::{AccountId, Time, time::Millis};
+use payterm_schema::{AccountId, Time, host::EntryMode, time::Millis};
 
 /// Time from one try of a wallet's undo to the next, where the wallet is not queried.
 const UNDO_EVERY: Millis = Millis::secs(5);
@@ -33,6 +33,17 @@ pub(super) fn another_sign_in(
     s.pin = Pin::NotAsked;
     cx.sign_out(account, &format!("the host asks for a sign-in ({code})"));
     Some(Next::Prepare)
+}
+
+/// 45: the host wants the chip of a card that was swiped, and a reader can read it.
+pub(super) fn insert(cx: &Context, s: &mut Serving, devices: &Devices) -> Option<Next> {
+    let swiped = s.presented.as_ref().is_some_and(|p| p.mode == EntryMode::Swipe && !p.fallback);
+    if !swiped || s.chip_wanted || !present::reads_chips(cx, s, devices) {
+        return None;
+    }
+    s.chip_wanted = true;
+    (s.presented, s.account, s.pin) = (None, None, Pin::NotAsked);
+    Some(Next::Present(Some("insert-chip")))
 }
 
 /// `retry = "now"`: nothing reached the issuer. A countdown, then a new try with a new STAN.

@@ -32,6 +32,12 @@ pub(crate) enum Stage {
     Card {
         until: Time,
     },
+    /// The customer chooses one of the chip card's applications; `first` is the first that is shown.
+    Choosing {
+        until: Time,
+        names: Vec<String>,
+        first: usize,
+    },
     /// Waits until the account is signed in and owes nothing.
     Preparing {
         until: Time,
@@ -188,6 +194,9 @@ impl Stage {
                 on_leave: Some(Ask::Withdraw),
                 ..row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "card-no-answer", Class::B))
             },
+            Stage::Choosing { until, .. } => {
+                row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "not-chosen", Class::B))
+            }
             Stage::CardDecides { until, .. } => {
                 row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Declines(GONE))))
             }

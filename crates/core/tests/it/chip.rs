@@ -1,12 +1,14 @@
 //! Whatever a card kernel says, in whatever order: the machine goes on, and approves nothing that the host
 //! did not.
-use crate::till::{NOW, Till, sent, settings, start, told};
-use payterm_core::{Ask, Input};
+use crate::till::{NOW, Till, host_answer, reply, sent, settings, start, tag_of, told};
+use payterm_core::{Ask, Effect, Input, Step};
 use payterm_schema::{
-    Instrument, Kind, Pan, Status,
-    card::{CardDecision, CardFailure, CardRead, CardStep, PinCheck},
-    host::EntryMode,
-    secret::{PinBlock, PinEntry},
+    Instrument, Kind, Pan, Screen, Status, Time,
+    card::{CardDecision, CardFailure, CardRead, CardStep, CardWord, PinCheck},
+    device::Key,
+    host::{CodeRule, EntryMode, Plan, RetryRule},
+    outcome::Class,
+    secret::{PinBlock, PinEntry, Tracks},
 };
 use std::sync::Arc;
 
@@ -76,4 +78,215 @@ fn steps_in_any_order_end_nothing_but_the_request() {
         assert!(ended, "{order:?}");
     }
     assert!(online > 0, "one of them goes online");
+}
+
+/// A sale that asks for a card, on a terminal with these devices.
+struct Counter {
+    till: Till,
+    tag: u64,
+    /// Of the frame that was sent last.
+    sent: u64,
+    /// Milliseconds since the start.
+    now: i64,
+}
+impl Counter {
+    fn new(modes: &[EntryMode]) -> Self {
+        let mut till = till();
+        till.input(Input::Devices { modes: modes.to_vec(), pin_pad: true, printer: true });
+        till.input(start("sale", "a"));
+        Self { till, tag: 0, sent: 0, now: 0 }
+    }
+    fn insert(&mut self) {
+        let step = self.till.input(Input::Instrument { instrument: Instrument::Inserted, card: None });
+        let runs = |a: &Ask| if let Ask::RunCard { tag, .. } = a { Some(*tag) } else { None };
+        self.tag = step.asks.iter().find_map(runs).expect("the card runs");
+    }
+    fn says(&mut self, step: CardStep) -> Step {
+        self.till.input(Input::Card { tag: self.tag, step: Some(step), card: None })
+    }
+    fn ends(&mut self, why: CardFailure) -> Step {
+        self.says(CardStep::Done { decision: CardDecision::Failed(why), icc: Vec::new() })
+    }
+    /// A stripe with this service code; gives the plan of the frame, once it leaves.
+    fn swipes(&mut self, service: &str) -> Option<Plan> {
+        let mut tracks = Tracks::default();
+        tracks.track2 = Some(format!("6212345678900000003=3012{service}0000000000"));
+        let card = Instrument::Swiped(tracks);
+        let swiped = Input::Instrument { instrument: card, card: None };
+        let step = self.till.machine.handle(swiped, Time(NOW.0 + self.now));
+        let mut step = self.till.keep(step);
+        let asks = |a: &Ask| if let Ask::Pin { tag, .. } = a { Some(*tag) } else { None };
+        if let Some(tag) = step.asks.iter().find_map(asks) {
+            step = self.till.input(Input::Pin { tag, entry: PinEntry::Bypassed });
+        }
+        self.sent = tag_of(&step).unwrap_or_default();
+        step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.plan.clone()) } else { None })
+    }
+    fn problem(&self) -> Option<String> {
+        if let Screen::Present { problem, .. } = self.till.machine.screen() { problem } else { None }
+    }
+    fn keys(&mut self, keys: &str) -> Vec<CardWord> {
+        let words = |step: Step| {
+            let word = |e| if let Effect::TellCard { word, .. } = e { Some(word) } else { None };
+            step.effects.into_iter().filter_map(word).collect::<Vec<_>>()
+        };
+        let key = |b| {
+            if b == b'=' {
+                Key::Confirm
+            } else if b == b'<' {
+                Key::Clear
+            } else {
+                Key::Digit(b)
+            }
+        };
+        keys.bytes().flat_map(|b| words(self.till.input(Input::Key(key(b))))).collect()
+    }
+}
+const BOTH: [EntryMode; 2] = [EntryMode::Swipe, EntryMode::Chip];
+
+#[test]
+fn a_chip_that_cannot_be_read_three_times_may_be_swiped_once() {
+    let mut c = Counter::new(&BOTH);
+    for want in ["card-unreadable", "card-unreadable", "swipe-instead"] {
+        c.insert();
+        c.ends(CardFailure::Unreadable);
+        assert_eq!(c.problem().as_deref(), Some(want));
+        if want == "card-unreadable" {
+            assert_eq!(c.swipes("201"), None, "not before");
+        }
+    }
+    let plan = c.swipes("201").expect("the stripe is taken");
+    assert!(plan.fallback && plan.mode == Some(EntryMode::Swipe) && plan.icc.is_none());
+    assert!(c.till.machine.running().is_some_and(|(_, view)| view.fallback));
+}
+
+#[test]
+fn a_chip_with_nothing_for_this_terminal_may_be_swiped_at_once_and_only_in_its_time() {
+    let ms = i64::from(settings().flow.fallback.ms);
+    for (now, service, fallback) in
+        [(ms, "201", Some(true)), (ms + 1, "201", None), (0, "601", Some(true)), (0, "101", Some(false))]
+    {
+        let mut c = Counter::new(&BOTH);
+        c.insert();
+        c.ends(CardFailure::NoApplication);
+        assert_eq!(c.problem().as_deref(), Some("swipe-instead"));
+        c.now = now;
+        assert_eq!(c.swipes(service).map(|plan| plan.fallback), fallback, "{now} {service}");
+    }
+}
+
+#[test]
+fn what_a_chip_decides_or_blocks_is_never_swiped_instead() {
+    for why in [
+        CardFailure::Blocked,
+        CardFailure::OnlyElectronicCash,
+        CardFailure::Lied,
+        CardFailure::Cancelled,
+        CardFailure::Reader,
+        CardFailure::OutOfOrder,
+    ] {
+        let mut c = Counter::new(&BOTH);
+        c.insert();
+        c.ends(why);
+        assert!(c.till.machine.running().is_none(), "{why:?} ends it");
+    }
+    // Pulled out it is inserted again: that is the customer's doing.
+    let mut c = Counter::new(&BOTH);
+    for _ in 0..2 {
+        c.insert();
+        c.ends(CardFailure::Removed);
+        assert_eq!(c.problem().as_deref(), Some("card-unreadable"));
+    }
+    // Once it was read its end is no fault of the chip's.
+    for why in [CardFailure::Unreadable, CardFailure::NoApplication] {
+        let mut c = Counter::new(&BOTH);
+        c.insert();
+        c.says(steps()[0].clone().unwrap());
+        c.ends(why);
+        assert!(c.till.machine.running().is_none(), "{why:?}");
+    }
+    // Nobody is sent to a stripe reader that is not there, or that the configuration closes.
+    let mut c = Counter::new(&[EntryMode::Chip]);
+    c.insert();
+    c.ends(CardFailure::NoApplication);
+    assert!(c.till.machine.running().is_none());
+    let mut settings = settings();
+    (settings.chip, settings.flow.fallback.tries) = (true, 0);
+    let mut till = Till::with(settings, Vec::new());
+    till.boot(NOW);
+    till.input(Input::Devices { modes: BOTH.to_vec(), pin_pad: true, printer: true });
+    till.input(start("sale", "a"));
+    let mut c = Counter { till, tag: 0, sent: 0, now: 0 };
+    c.insert();
+    c.ends(CardFailure::NoApplication);
+    assert!(c.till.machine.running().is_none());
+}
+
+#[test]
+fn a_host_that_wants_the_chip_of_a_swiped_card_gets_it_in_the_same_request() {
+    let mut settings = settings();
+    settings.chip = true;
+    let rules = Arc::make_mut(&mut settings.accounts[0].rules);
+    rules.icc = vec![Kind::Sale];
+    rules.codes.insert("45".into(), CodeRule { class: Class::C, retry: RetryRule::Insert, reverse: false });
+    let mut till = Till::with(settings, Vec::new());
+    till.boot(NOW);
+    till.input(Input::Devices { modes: BOTH.to_vec(), pin_pad: true, printer: true });
+    till.input(start("sale", "a"));
+    let mut c = Counter { till, tag: 0, sent: 0, now: 0 };
+    let first = c.swipes("101").expect("a stripe that tells of no chip is sent").stan;
+    let answer = reply(host_answer("\"code\":\"45\""));
+    let step = c.till.input(Input::Host { tag: c.sent, event: answer });
+    assert!(told(&step).is_empty(), "{:?}", told(&step));
+    assert_eq!(c.problem().as_deref(), Some("insert-chip"));
+    assert_eq!(c.swipes("101"), None, "not again");
+    c.insert();
+    c.says(steps()[0].clone().unwrap());
+    let asked = c.says(CardStep::GoOnline { icc: vec![0x9F, 0x27, 1, 0x80], sign: false });
+    assert!(sent(&asked).is_some_and(|stan| stan != first), "under a number of its own");
+}
+
+#[test]
+fn the_customer_chooses_one_of_several_applications_by_its_key() {
+    let names: Vec<String> = (1..=7).map(|n| format!("APP {n}")).collect();
+    for (keys, chosen) in [
+        ("1", 0),
+        ("3", 2),
+        ("=", 0),
+        ("01", 3),
+        ("<<1", 6),
+        ("0003", 2),
+        ("0=", 3),
+        ("94a2", 1),
+        ("002=", 6),
+    ] {
+        let mut c = Counter::new(&[EntryMode::Swipe, EntryMode::Chip, EntryMode::Manual]);
+        c.insert();
+        c.says(CardStep::Choose(names.clone()));
+        let page = c.till.machine.screen();
+        assert!(matches!(page, Screen::ChooseApplication { first: 0, .. }), "{page:?}");
+        assert_eq!(c.keys(keys), [CardWord::Chosen(Some(chosen))], "{keys}");
+    }
+    // Without keys the first has the card's own priority; one that is pulled out has chosen nothing.
+    let mut c = Counter::new(&BOTH);
+    c.insert();
+    let step = c.says(CardStep::Choose(names.clone()));
+    let first = |e: &Effect| matches!(e, Effect::TellCard { word: CardWord::Chosen(Some(0)), .. });
+    assert!(step.effects.iter().any(first));
+    let mut c = Counter::new(&[EntryMode::Swipe, EntryMode::Chip, EntryMode::Manual]);
+    c.insert();
+    c.says(CardStep::Choose(vec!["ONLY".into()]));
+    c.till.input(Input::Card { tag: c.tag, step: None, card: None });
+    assert_eq!(c.problem().as_deref(), Some("card-unreadable"));
+}
+
+#[test]
+fn a_card_of_before_is_asked_out_first_once_an_offer() {
+    let mut c = Counter::new(&BOTH);
+    let left = || Input::Instrument { instrument: Instrument::LeftIn, card: None };
+    let step = c.till.input(left());
+    assert_eq!(c.problem().as_deref(), Some("take-card-out"));
+    assert!(step.asks.iter().any(|a| matches!(a, Ask::Offer { .. })), "the reader looks again");
+    assert!(c.till.input(left()).asks.is_empty(), "it was said");
+    c.insert();
 }

@@ -93,6 +93,8 @@ pub enum Order {
 pub enum Report {
     /// A card was found at this time.
     Found(Interface, Instant),
+    /// A card of before was still in when the reader was armed.
+    LeftIn(Instant),
     Step {
         tag: u64,
         step: Option<CardStep>,
@@ -138,7 +140,12 @@ impl Port for CardReader {
             };
             match order {
                 // `Told::Waiting` acknowledges it.
-                Some(Order::Arm) => waits = true,
+                Some(Order::Arm) => {
+                    waits = true;
+                    if device.reader.occupied()? {
+                        up.report(Report::LeftIn(Instant::now()));
+                    }
+                }
                 Some(Order::Disarm) => {
                     device.reader.release()?;
                     waits = switched;
@@ -208,6 +215,7 @@ impl Port for CardReader {
     fn report(shell: &mut Shell<Self>, report: Report, ctx: &mut Context<Shell<Self>>) {
         match report {
             Report::Found(interface, at) => found(shell, interface, at, ctx),
+            Report::LeftIn(at) => shell.context.event(DeviceEvent::CardLeftIn { at }),
             Report::Step { tag, step } => {
                 if let Some(run) = shell.port.run.as_mut().filter(|run| run.tag == tag && !run.ending) {
                     run.says(step);

@@ -129,6 +129,7 @@ impl Handler<FromDevice> for TerminalActor {
                 };
                 self.given(instrument, at, ctx);
             }
+            DeviceEvent::CardLeftIn { at } => self.given(Instrument::LeftIn, at, ctx),
             DeviceEvent::CardGone { tag } => self.input(Input::Card { tag, step: None, card: None }, ctx),
             DeviceEvent::Key(key, read) => {
                 let asked = self.machine.as_ref().map(Machine::screen);

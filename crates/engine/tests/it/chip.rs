@@ -57,7 +57,7 @@ fn an_inserted_card_pays_with_its_own_word() {
 fn a_card_that_refuses_after_the_hosts_yes_takes_the_money_back() {
     const REFUSES: &str = "card:chip-refuses-after-approval";
     let slot = Arc::new(Slot::default());
-    let mut rig = rig(&slot);
+    let rig = rig(&slot);
     let before = rig.acquirer.balance(REFUSES).unwrap();
     let key = rig.begin_patiently(sale("a"));
     slot.insert(slot::card("refuses-after-approval"));

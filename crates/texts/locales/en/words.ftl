@@ -32,6 +32,7 @@ phase-sending = asking the bank
 phase-ended = ended
 entry-manual = typed
 entry-swipe = swiped
+entry-fallback = swiped, chip not readable
 entry-code = scanned
 entry-chip = inserted
 entry-contactless = tapped

@@ -32,6 +32,7 @@ phase-sending = 正在联系银行
 phase-ended = 已结束
 entry-manual = 手工输入
 entry-swipe = 刷卡
+entry-fallback = 刷卡(芯片无法读取)
 entry-code = 扫码
 entry-chip = 插卡
 entry-contactless = 挥卡
