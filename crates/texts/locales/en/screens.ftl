@@ -12,8 +12,8 @@ present-mode-swipe = swipe
 present-mode-chip = insert
 present-mode-contactless = tap
 present-mode-manual = key in the number
-applications = Pay with: key
-applications-more = Pay with: key, 0=more
+applications = Which card app?
+applications-more = Which? 0=more
 application-confirm = Pay with it? Confirm
 problem-unknown = Please try again
 problem-operator-unknown = No such operator

@@ -12,8 +12,8 @@ present-mode-swipe = 刷卡
 present-mode-chip = 插卡
 present-mode-contactless = 挥卡
 present-mode-manual = 输入卡号
-applications = 请按键选择应用
-applications-more = 选择应用,0=更多
+applications = 请选择应用
+applications-more = 请选择,0=更多
 application-confirm = 用此应用付款请按确认
 problem-unknown = 请再试一次
 problem-operator-unknown = 没有这个操作员

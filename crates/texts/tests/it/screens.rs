@@ -107,6 +107,12 @@ fn pages() -> Vec<Screen> {
             ..rest(&["printer"])
         }),
         Screen::ConfirmPartial { asked: large().unwrap(), approved: large().unwrap() },
+        Screen::ChooseApplication {
+            amount: amount(),
+            names: (1..=7).map(|n| format!("QUASI CREDIT 000{n}")).collect(),
+            first: 3,
+        },
+        Screen::ChooseApplication { amount: None, names: vec!["QUASI CREDIT 0001".into()], first: 0 },
         Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: amount() },
         Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: None },
         Screen::Present {
