@@ -4,7 +4,7 @@
 //! medians. And of a field 55 (160 bytes, `tests/peers/message.json`), parsed and looked up. One JSON object
 //! a line.
 use payterm_emv::{
-    Tag, Tags,
+    Contact, Tag, Tags,
     oda::CaKey,
     step::{By, Verdict},
     terminal::{Parameters, Terminal},
@@ -119,8 +119,8 @@ fn contact() -> Result<()> {
     let parameters = Arc::new(Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new())?);
     let payment = play::payment(1_000);
     let mut card = TestCard::new(&Personas::parse(PERSONAS)?, "debit", play::DATE)?;
-    let recording = Recording::of(&mut card, &terminal, &parameters, payment)?;
-    let run = || recording.play(&terminal, &parameters, black_box(payment));
+    let recording = Recording::of::<Contact>(&mut card, &terminal, &parameters, payment)?;
+    let run = || recording.play::<Contact>(&terminal, &parameters, black_box(payment));
     let played = run()?;
     let tags = &played.end.tags;
     let good = played.end.verdict == Verdict::Approved(By::HostAndCard)

@@ -119,6 +119,7 @@ fn start(choices: &mut Choices<'_>) -> (Contact, Step) {
         ddol: ddol.clone(),
         tdol: None,
         online_pin: flags & 16 != 0,
+        tap: None,
     };
     let payment = Transaction {
         amount: u64::from(choices.next()) * 1_000,
