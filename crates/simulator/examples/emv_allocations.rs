@@ -1,7 +1,7 @@
-//! Allocations of the kernel in the run that `bench_emv` measures: one JSON object a line.
+//! Allocations of the kernel in the runs that `bench_emv` measures: one JSON object a line.
 use allocation_counter::measure;
 use payterm_emv::{
-    Contact,
+    Contact, Tap,
     terminal::{Parameters, Terminal},
 };
 use payterm_simulator::card::{
@@ -23,5 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     line("emv.allocations", "", counted.count_total);
     line("emv.allocated", "B", counted.bytes_total);
     line("emv.allocated.max", "B", counted.bytes_max);
+    let mut card = TestCard::new(&Personas::parse(PERSONAS)?, "qpboc-offline", play::DATE)?;
+    let recording = Recording::of::<Tap>(&mut card, &terminal, &parameters, play::payment(1_000))?;
+    let counted =
+        measure(|| _ = black_box(recording.play::<Tap>(&terminal, &parameters, play::payment(1_000))));
+    line("emv.tap.allocations", "", counted.count_total);
     Ok(())
 }

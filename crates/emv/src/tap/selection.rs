@@ -30,7 +30,7 @@ pub(super) struct Candidate {
 }
 
 pub(super) fn begin(run: &Run) -> Turn {
-    let tapped = run.parameters.aids.iter().any(|aid| aid.tap.is_some());
+    let tapped = run.parameters.aids.iter().any(|aid| aid.tap.is_some() && Kernel::of(&aid.name).is_some());
     if tapped && run.own.combinations.iter().all(Option::is_none) {
         return Err(Why::OverLimit);
     }
