@@ -246,7 +246,8 @@ fn book_c7_options_that_are_not_whole_end_the_tap() {
 fn book_b_without_a_directory_for_taps_the_card_is_inserted() {
     let none = "Ended(InsertInstead), the card has no directory for taps";
     let ppse = format!("00A404000E{PPSE}");
-    for answer in ["6A82", "6A81", "6283", &ok(&fci(AID, "")), &ok(&fci(PPSE, "")), &ok("6F00")] {
+    let other = directory(&entry(AID, "870101")).replace(PPSE, &PPSE.replace("32", "31"));
+    for answer in ["6A82", "6A81", "6283", &ok(&fci(PPSE, "")), &other, &ok("6F00")] {
         let ran = taps().run(card("A0", "").on(&ppse, answer));
         let told = if answer == "6A81" { "Ended(Nothing), the card is blocked" } else { none };
         let selects = ran.sent.iter().filter(|c| c.starts_with("00A4")).count();
@@ -256,6 +257,10 @@ fn book_b_without_a_directory_for_taps_the_card_is_inserted() {
     let nothing = "Ended(InsertInstead), card and terminal have no application in common";
     assert_eq!(with(&entry(CREDIT, "")), nothing);
     assert_eq!(with(&entry("A000000333010106", "")), "Ended(Nothing), the card has electronic cash only");
+    let any = taps().with(|t| (t.setup.aids[0].partial, t.setup.aids[0].name) = (true, bytes("A000000333")));
+    let cash = any.told(card("A0", "").on(&ppse, &directory(&entry("A000000333010106", ""))));
+    assert_eq!(cash, "Ended(Nothing), the card has electronic cash only", "whatever the terminal takes");
+    assert_eq!(any.told(card("A0", "")), "Approved(Host), all is done");
     assert_eq!(with(&entry("A0000003330101010203", "")), nothing, "a longer name, and no partial match");
     assert_eq!(with(&tlv("61", "870101")), "Ended(InsertInstead), not what 61 should be");
     assert_eq!(with(&entry("A0000003", "")), "Ended(InsertInstead), not what 4F should be");
@@ -346,6 +351,13 @@ fn book_a_what_is_more_than_a_tap_pays_is_not_begun() {
 #[test]
 fn a_card_that_leaves_before_its_last_answer_is_tapped_again() {
     let records = card("A0", "940408010100").on("00B2010C", &ok(&tlv("70", "5F3401 01")));
+    // What is answered to a command, or is the terminal's, is no record's.
+    let late = records
+        .clone()
+        .on("00B2010C", &ok(&tlv("70", "9F26088877665544332211 9F0206000000000001 5F3401 01")));
+    let ran = taps().run(late);
+    assert_eq!(ran.told(), "Approved(Host), all is done");
+    assert_eq!((ran.tag(0x9F26), ran.tag(0x9F02)), ("1122334455667788".into(), "000000001000".into()));
     for leaves in 0..4 {
         let told = taps().with(|t| t.leaves = Some(leaves)).told(records.clone());
         assert_eq!(told, "Ended(TapAgain), the card is gone: Removed", "{leaves}");

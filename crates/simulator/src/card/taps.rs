@@ -119,6 +119,24 @@ fn an_offline_tc_is_approved_with_its_signature_only() {
         });
         assert_eq!((tapped.told(), tapped.given()), (lied, vec![0x40]), "byte {at}");
     }
+    // A right signature of another version.
+    let card = made("qpboc-offline");
+    let signed = |related: &[u8]| {
+        // Random number, amount, currency.
+        let values: [&[u8]; 4] = [&[1, 2, 3, 4], &[0, 0, 0, 2, 0, 0], &[0x01, 0x56], related];
+        let signature = card.keys.card.sign(&[0x05, 0x01, 3, 2, 0, 1], &values);
+        let record = object(0x70, &[object(0x9F69, related), object(0x9F4B, &signature)].concat());
+        [&record[..], &[0x90, 0x00]].concat()
+    };
+    for (version, told) in [(0x00, lied), (0x01, BY_CARD), (0x02, lied)] {
+        let record = signed(&[version, 9, 9, 9, 9, 0, 0]);
+        let tapped = tap_with(made("qpboc-offline"), 20_000, 0, &|n, answer| {
+            if n == last {
+                answer.clone_from(&record);
+            }
+        });
+        assert_eq!(tapped.told(), told, "version {version}");
+    }
     // An amount, a number or a currency that the card did not sign.
     for (tag, len) in [(0x9F02, 6), (0x9F37, 4), (0x5F2A, 2)] {
         let list = made("qpboc-offline").applications[0].row.tap.as_ref().unwrap().pdol.0.clone();
