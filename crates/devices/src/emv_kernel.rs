@@ -267,6 +267,13 @@ fn failure(why: Why) -> CardFailure {
         | Why::Bound(_)
         | Why::Stopped
         | Why::TimedOut
+        // Of taps, which are not run here.
+        | Why::OverLimit
+        | Why::NoDirectory
+        | Why::Format
+        | Why::NoCvm
+        | Why::Dates
+        | Why::Listed
         // No decision has these.
         | Why::Complete
         | Why::Card

@@ -1,4 +1,5 @@
-//! An EMV level-2 kernel, sans-IO, after EMV 4.4 Books 1 to 4: bytes from a card go in, the next command or
+//! An EMV level-2 kernel, sans-IO, after EMV 4.4 Books 1 to 4 and the contactless books
+//! A, B and C-7: bytes from a card go in, the next command or
 //! a decision comes out.
 //!
 //! Invariant: nothing here reads a clock, draws a random number, opens anything or panics on what a card
@@ -7,11 +8,16 @@ pub mod command;
 pub mod contact;
 pub mod dol;
 pub mod exchange;
+mod fci;
 pub mod hidden;
+mod link;
 pub mod oda;
+mod records;
+mod run;
 pub mod step;
 pub mod tag;
 pub mod tags;
+pub mod tap;
 pub mod terminal;
 pub mod tlv;
 pub mod verification;
@@ -22,3 +28,4 @@ pub use exchange::{Exchange, Progress, Reply};
 pub use hidden::Hidden;
 pub use tag::Tag;
 pub use tags::Tags;
+pub use tap::Tap;

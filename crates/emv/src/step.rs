@@ -18,10 +18,11 @@ pub enum Step {
     Send(Zeroizing<Vec<u8>>),
     /// The customer chooses, or confirms the only one: [`Input::Chosen`].
     Choose(Vec<Choice>),
-    /// An application is selected, its name as the terminal has it; before the card learns of the payment its
-    /// limits may be replaced: [`Input::Parameters`].
+    /// By contact an application is selected, its name as the terminal has it; before the card learns of the
+    /// payment its limits may be replaced: [`Input::Parameters`].
     Parameters(Vec<u8>),
-    /// The card is read: [`Input::Proceed`].
+    /// The card is read: [`Input::Proceed`]. In a tap it has answered all, and may leave the field; that it is
+    /// gone is no input any more.
     Read(Box<CardRead>),
     /// A PIN is asked for: [`Input::Pin`].
     Pin(PinAsk),
@@ -147,14 +148,26 @@ pub struct Cvm {
     pub online_pin: bool,
     /// The card found the PIN right.
     pub offline_pin: bool,
+    /// A phone says that it verified its holder itself.
+    pub device: bool,
     /// The slip is to be signed.
     pub sign: bool,
 }
 
-/// A question to the issuer; the card waits for the answer.
+/// A question to the issuer.
 pub struct Online {
     pub tags: Tags,
     pub cvm: Cvm,
+    pub then: Then,
+}
+
+/// Who has the last word behind the issuer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The card waits for the answer, and ends the payment.
+    Card,
+    /// Nobody: the card was tapped.
+    Final,
 }
 
 /// How a run ended.
@@ -188,6 +201,8 @@ pub enum By {
     /// The card, since the issuer could not be asked.
     CardUnableOnline,
     HostAndCard,
+    /// The issuer alone, of a card that was tapped.
+    Host,
 }
 
 /// What may be tried after a run that decided nothing.
@@ -198,6 +213,11 @@ pub enum Next {
     TryAgain,
     /// The chip has nothing that the terminal has.
     Swipe,
+    /// The card left the field too early.
+    TapAgain,
+    InsertInstead,
+    /// The phone wants something of its holder, then the tap again.
+    SeePhone,
 }
 
 /// Why a run ended.
@@ -235,6 +255,18 @@ pub enum Why {
     NoApplication,
     #[error("the card has electronic cash only")]
     OnlyElectronicCash,
+    #[error("more than may be paid by a tap")]
+    OverLimit,
+    #[error("the card has no directory for taps")]
+    NoDirectory,
+    #[error("an answer to 80A8 that is not of format 2")]
+    Format,
+    #[error("card and terminal have no cardholder verification in common")]
+    NoCvm,
+    #[error("the application is not valid on this day")]
+    Dates,
+    #[error("the card is on the exception file")]
+    Listed,
     #[error("the card answers {sw:04X} to {ins:02X}")]
     Status { ins: u8, sw: u16 },
     #[error("not what {0} should be")]
@@ -300,6 +332,12 @@ pub enum Note {
     /// CVM results (9F34).
     Cvm([u8; 3]),
     Action(Fired, Cryptogram),
+    /// Terminal transaction qualifiers (9F66) of the application that is tried.
+    Ttq([u8; 4]),
+    /// Card transaction qualifiers (9F6C).
+    Ctq([u8; 2]),
+    /// A tap's signature; none: it is right.
+    Fdda(Option<String>),
     Cid(u8),
     Script([u8; 5]),
     End(Verdict, Why),

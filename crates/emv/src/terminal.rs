@@ -5,6 +5,8 @@ use crate::{
     oda::{CaKey, Revoked},
 };
 
+/// Greatest amount: twelve digits (9F02).
+const AMOUNT_MAX: u64 = 999_999_999_999;
 /// Applications that a terminal has. 64: a SELECT each, in the bound of a run.
 pub const AIDS_MAX: usize = 64;
 /// Bytes of the merchant's name and location (9F4E). 252: the most that a data object list can ask for.
@@ -146,6 +148,24 @@ impl Limits {
     }
 }
 
+/// Limits of an application for taps, in minor units (EMV contactless Book A, entry point configuration data).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapLimits {
+    /// DF19. What is above it goes online.
+    pub floor: u64,
+    /// DF20. From there on nothing is paid by a tap.
+    pub most: u64,
+    /// DF21. From there on the cardholder is verified.
+    pub cvm: u64,
+}
+impl TapLimits {
+    /// Amounts of twelve digits, and something that may be paid.
+    fn hold(&self) -> bool {
+        let amount = |n: u64| n <= AMOUNT_MAX;
+        self.most > 0 && amount(self.most) && amount(self.floor) && amount(self.cvm)
+    }
+}
+
 /// An application of the terminal.
 #[derive(Clone, Debug)]
 pub struct Aid {
@@ -161,6 +181,8 @@ pub struct Aid {
     pub tdol: Option<Vec<u8>>,
     /// Online PIN may be asked for, where the terminal has it.
     pub online_pin: bool,
+    /// None: it is not for taps.
+    pub tap: Option<TapLimits>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,6 +197,8 @@ pub enum ParametersFault {
         "application {0}: percentages of 99 at most, target not above the most, threshold not above floor"
     )]
     Limits(usize),
+    #[error("application {0}: limits for taps have twelve digits, and that of the payment is not 0")]
+    TapLimits(usize),
     #[error("application {at}: a default list: {why}")]
     List { at: usize, why: DolError },
 }
@@ -205,6 +229,9 @@ impl Parameters {
             }
             if !aid.limits.hold() {
                 return Err(ParametersFault::Limits(at));
+            }
+            if aid.tap.is_some_and(|limits| !limits.hold()) {
+                return Err(ParametersFault::TapLimits(at));
             }
             for list in [&aid.ddol, &aid.tdol].into_iter().flatten() {
                 dol::entries(list).map_err(|why| ParametersFault::List { at, why })?;
@@ -274,7 +301,7 @@ impl Transaction {
         let [hours, minutes, seconds] = self.time.map(|b| number(b).unwrap_or(u8::MAX));
         let is_time = hours < 24 && minutes < 60 && seconds < 60;
         for (holds, fault) in [
-            (self.amount < 1_000_000_000_000 && self.other <= self.amount, TransactionFault::Amount),
+            (self.amount <= AMOUNT_MAX && self.other <= self.amount, TransactionFault::Amount),
             ((1..1000).contains(&self.currency) && self.exponent <= 9, TransactionFault::Currency),
             (number(self.kind).is_some(), TransactionFault::Kind),
             (day(&self.date).is_some() && is_time, TransactionFault::Date),
@@ -358,6 +385,7 @@ mod tests {
             ddol: Some(vec![0x9F, 0x37, 4]),
             tdol: None,
             online_pin: true,
+            tap: None,
         }
     }
 

@@ -194,6 +194,7 @@ fn aid(row: &AidRow) -> Result<Aid, String> {
         ddol: Some(bytes("ddol", &row.ddol)?),
         tdol: row.tdol.as_ref().map(|text| bytes("tdol", text)).transpose()?,
         online_pin: row.online_pin,
+        tap: None,
     })
 }
 

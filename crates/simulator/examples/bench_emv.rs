@@ -1,10 +1,11 @@
 //! Time of the kernel in a whole run with a card, without the card: DDA, online PIN, an issuer that is
 //! authenticated, approval (keys: CA 1984, issuer 1408, card 1152 bits, exponent 3); against the three RSA
 //! operations that are in it, and, with the feature `openssl`, OpenSSL's of the same numbers. Turn by turn,
-//! medians. And of a field 55 (160 bytes, `tests/peers/message.json`), parsed and looked up. One JSON object
+//! medians. Of a tap that the card decides alone, its dynamic signature (fDDA) checked, in the same way. And of
+//! a field 55 (160 bytes, `tests/peers/message.json`), parsed and looked up. One JSON object
 //! a line.
 use payterm_emv::{
-    Tag, Tags,
+    Contact, Tag, Tags, Tap,
     oda::CaKey,
     step::{By, Verdict},
     terminal::{Parameters, Terminal},
@@ -119,8 +120,8 @@ fn contact() -> Result<()> {
     let parameters = Arc::new(Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new())?);
     let payment = play::payment(1_000);
     let mut card = TestCard::new(&Personas::parse(PERSONAS)?, "debit", play::DATE)?;
-    let recording = Recording::of(&mut card, &terminal, &parameters, payment)?;
-    let run = || recording.play(&terminal, &parameters, black_box(payment));
+    let recording = Recording::of::<Contact>(&mut card, &terminal, &parameters, payment)?;
+    let run = || recording.play::<Contact>(&terminal, &parameters, black_box(payment));
     let played = run()?;
     let tags = &played.end.tags;
     let good = played.end.verdict == Verdict::Approved(By::HostAndCard)
@@ -176,6 +177,23 @@ fn contact() -> Result<()> {
     Ok(())
 }
 
+/// A tap, signed by the card, without the card.
+fn tap() -> Result<()> {
+    let terminal = Arc::new(Terminal::new(play::terminal())?);
+    let parameters = Arc::new(Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new())?);
+    let payment = play::payment(1_000);
+    let mut card = TestCard::new(&Personas::parse(PERSONAS)?, "qpboc-offline", play::DATE)?;
+    let recording = Recording::of::<Tap>(&mut card, &terminal, &parameters, payment)?;
+    let run = || recording.play::<Tap>(&terminal, &parameters, black_box(payment));
+    let end = run()?.end;
+    if end.verdict != Verdict::Approved(By::Card) || !end.tags.has(Tag(0x9F4C)) {
+        return Err(format!("{:?}, {}", end.verdict, end.why).into());
+    }
+    let turns = (0..TURNS).map(|_| turn(TIMES, || _ = black_box(run()))).collect();
+    line("emv.tap", "us", median(turns), None);
+    Ok(())
+}
+
 /// A host's or card's objects: into the arena, and each found again.
 fn f55() -> Result<()> {
     let json: serde_json::Value = serde_json::from_str(include_str!("../../../tests/peers/message.json"))?;
@@ -201,5 +219,6 @@ fn f55() -> Result<()> {
 
 fn main() -> Result<()> {
     contact()?;
+    tap()?;
     f55()
 }

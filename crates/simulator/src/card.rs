@@ -1,4 +1,4 @@
-//! Test cards: a chip card in process that answers commands (EMV 4.4 Books 1 to 3), made from a persona
+//! Test cards: a chip card in process that answers commands (EMV 4.4 Books 1 to 3, qPBOC), made from a persona
 //! under a generated test CA.
 //!
 //! Invariant: its counters and tries only move as a real card's do, whatever it is told and whenever it is
@@ -13,6 +13,7 @@ mod persona;
 pub mod play;
 mod rsa;
 pub mod t0;
+mod tap;
 mod verify;
 pub mod vpcd;
 
@@ -95,6 +96,8 @@ struct Session {
     selected: Option<Selected>,
     challenge: Option<[u8; 8]>,
     run: Option<Run>,
+    /// The directory of taps was selected: what a reader without contacts begins with.
+    tapped: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Selected {
@@ -118,6 +121,8 @@ struct Run {
     pin: Option<bool>,
     /// Script commands that were carried out.
     scripts: u8,
+    /// The record of a tap that is signed anew each time.
+    signed: Option<Vec<u8>>,
 }
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Stage {
@@ -285,19 +290,27 @@ impl TestCard {
             (0x04, 0x02) => true,
             _ => return Err(sw::P1_P2),
         };
+        if apdu.data == tap::PPSE && !next {
+            return self.select_taps();
+        }
         if apdu.data == PSE && self.pse && !next {
             self.session = Session { selected: Some(Selected::Directory), ..Session::default() };
             let inner = [object(0x88, &[1]), object(0x5F2D, b"zhen")].concat();
             return Ok(object(0x6F, &[object(0x84, PSE), object(0xA5, &inner)].concat()));
         }
         let after = if next { self.selected().ok_or(sw::NO_FILE)? + 1 } else { 0 };
-        let fits = |a: &Application| apdu.data.len() >= 5 && a.row.aid.0.starts_with(apdu.data);
+        let tapped = self.session.tapped;
+        let fits = |a: &Application| {
+            let here = !tapped || a.row.tap.is_some();
+            here && apdu.data.len() >= 5 && a.row.aid.0.starts_with(apdu.data)
+        };
         let found = self.applications.iter().skip(after).position(fits).ok_or(sw::NO_FILE)? + after;
-        self.session = Session { selected: Some(Selected::Application(found)), ..Session::default() };
+        self.session = Session { selected: Some(Selected::Application(found)), tapped, ..Session::default() };
+        let pdol = self.pdol(found).to_vec();
         let row = &self.applications[found].row;
         let mut inner = [object(0x50, row.label.as_bytes()), object(0x87, &[row.priority])].concat();
-        if !row.pdol.0.is_empty() {
-            inner.extend(object(0x9F38, &row.pdol.0));
+        if !pdol.is_empty() {
+            inner.extend(object(0x9F38, &pdol));
         }
         inner.extend(object(0x5F2D, b"zhen"));
         Ok(object(0x6F, &[object(0x84, &row.aid.0), object(0xA5, &inner)].concat()))
@@ -316,7 +329,10 @@ impl TestCard {
             let entry = [object(0x4F, &row.aid.0), label, object(0x87, &[row.priority])].concat();
             return Ok(object(0x70, &object(0x61, &entry)));
         }
-        let (application, _) = self.running()?;
+        let (application, run) = self.running()?;
+        if let Some(signed) = run.signed.as_ref().filter(|_| (sfi, number) == tap::SIGNED) {
+            return Ok(signed.clone());
+        }
         let mut of_file = application.records.iter().filter(|(s, ..)| *s == sfi).peekable();
         of_file.peek().ok_or(sw::NO_FILE)?;
         of_file.find(|(_, n, _)| *n == number).map(|(.., content)| content.clone()).ok_or(sw::NO_RECORD)
@@ -325,15 +341,18 @@ impl TestCard {
     /// GET PROCESSING OPTIONS (Book 3 §6.5.8): the counter goes on.
     fn get_processing_options(&mut self, apdu: &Apdu<'_>) -> Answer {
         let n = self.selected().ok_or(sw::CONDITIONS)?;
-        let application = &mut self.applications[n];
-        if application.blocked || self.session.run.is_some() {
+        if self.applications[n].blocked || self.session.run.is_some() {
             return Err(sw::CONDITIONS);
         }
         let values = tlv::find(apdu.data, Tag(0x83)).ok().flatten().ok_or(sw::DATA_WRONG)?;
-        if values.len() != filled_len(&application.row.pdol.0) {
+        if values.len() != filled_len(self.pdol(n)) {
             return Err(sw::DATA_WRONG);
         }
+        let application = &mut self.applications[n];
         application.atc = application.atc.checked_add(1).ok_or(sw::CONDITIONS)?;
+        if self.session.tapped {
+            return self.tap(n, values);
+        }
         self.session.run = Some(Run { pdol: values.to_vec(), ..Run::default() });
         let answer = [object(0x82, &application.aip), object(0x94, &application.afl)].concat();
         Ok(match application.row.authentication {
@@ -342,6 +361,15 @@ impl TestCard {
                 object(0x80, &[&application.aip[..], &application.afl].concat())
             }
         })
+    }
+
+    /// What an application asks for, by contact or in a tap.
+    fn pdol(&self, n: usize) -> &[u8] {
+        let row = &self.applications[n].row;
+        match &row.tap {
+            Some(tap) if self.session.tapped => &tap.pdol.0,
+            Some(_) | None => &row.pdol.0,
+        }
     }
 
     /// GET DATA (Book 3 §6.5.7).
@@ -364,5 +392,7 @@ fn filled_len(list: &[u8]) -> usize {
 
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+mod taps;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,10 @@
 pub mod watch;
 
 use payterm_emv::{
-    Contact, Tag, Tags,
+    Contact, Tag, Tags, Tap,
     dol::{self, FILLED_MAX},
     step::{Gone, HostWord, Input, PinWord, Proceed, Step, Verdict},
-    terminal::{Aid, Depth, Limits, Parameters, Terminal, TerminalData, Transaction},
+    terminal::{Aid, Depth, Limits, Parameters, TapLimits, Terminal, TerminalData, Transaction},
     tlv::{self, Tlv},
 };
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl<'a> Choices<'a> {
 const NAME: [u8; 8] = [0xA0, 0, 0, 3, 0x33, 1, 1, 1];
 
 /// A terminal of some kind, and some payment.
-fn start(choices: &mut Choices<'_>) -> (Contact, Step) {
+fn setting(choices: &mut Choices<'_>) -> (Arc<Terminal>, Arc<Parameters>, Transaction) {
     let flags = choices.next();
     let codes = |choices: &mut Choices<'_>| [0; 5].map(|_: u8| choices.next());
     let data = TerminalData {
@@ -119,6 +119,7 @@ fn start(choices: &mut Choices<'_>) -> (Contact, Step) {
         ddol: ddol.clone(),
         tdol: None,
         online_pin: flags & 16 != 0,
+        tap: Some(TapLimits { floor: 100_000, most: 250_000, cvm: 50_000 }),
     };
     let payment = Transaction {
         amount: u64::from(choices.next()) * 1_000,
@@ -137,7 +138,7 @@ fn start(choices: &mut Choices<'_>) -> (Contact, Step) {
     let aids = vec![aid(&NAME, false), aid(&NAME[..5], flags & 64 != 0)];
     let parameters = Parameters::new(1, aids, Vec::new(), Vec::new()).expect("parameters");
     let terminal = Arc::new(Terminal::new(data).expect("a terminal"));
-    Contact::start(terminal, Arc::new(parameters), payment).expect("a payment")
+    (terminal, Arc::new(parameters), payment)
 }
 
 /// A template's bytes and 9000.
@@ -230,7 +231,8 @@ fn issuer(choices: &mut Choices<'_>) -> Vec<u8> {
 /// with its end.
 pub fn run(bytes: &[u8]) -> Verdict {
     let mut choices = Choices(bytes);
-    let (mut contact, mut step) = start(&mut choices);
+    let (terminal, parameters, payment) = setting(&mut choices);
+    let (mut contact, mut step) = Contact::start(terminal, parameters, payment).expect("a payment");
     let mut watch = Watch::default();
     loop {
         watch.step(&step);
@@ -239,7 +241,7 @@ pub fn run(bytes: &[u8]) -> Verdict {
         let input = match &step {
             Step::Done(end) => {
                 watch.end(end);
-                watch.afterwards(&mut contact);
+                watch.afterwards(|input| contact.step(input));
                 return end.verdict;
             }
             _ if !fits => match choices.next() % 8 {
@@ -284,5 +286,106 @@ pub fn run(bytes: &[u8]) -> Verdict {
         };
         watch.input(&input);
         step = contact.step(input);
+    }
+}
+
+/// What a plain card or phone in the field says; kind of its cryptogram, and how its holder is verified, by
+/// choice.
+fn field(command: &[u8], choices: &mut Choices<'_>) -> Vec<u8> {
+    const PPSE: &[u8] = b"2PAY.SYS.DDF01";
+    const PDOL: [u8; 9] = [0x9F, 0x66, 4, 0x9F, 0x02, 6, 0x9F, 0x37, 4];
+    let &[_, ins, p1, ..] = command else { return vec![0x67, 0x00] };
+    let named = |name: &[u8], inner: &[u8]| {
+        let mut out = Vec::new();
+        tlv::write(&mut out, Tag(0x84), name);
+        tlv::write(&mut out, Tag(0xA5), inner);
+        answer(0x6F, &out)
+    };
+    match ins {
+        0xA4 if command.get(5..19) == Some(PPSE) => {
+            let mut entries = Vec::new();
+            for _ in 0..1 + choices.next() % 3 {
+                let entry = [&[0x4F, 8][..], &NAME, &[0x87, 1, choices.next()]].concat();
+                tlv::write(&mut entries, Tag(0x61), &entry);
+            }
+            let mut inner = Vec::new();
+            tlv::write(&mut inner, Tag(0xBF0C), &entries);
+            named(PPSE, &inner)
+        }
+        0xA4 if command.get(5..13) == Some(&NAME) => named(&NAME, &[&[0x9F, 0x38, 9][..], &PDOL].concat()),
+        0xA4 => vec![0x6A, 0x82],
+        0xA8 => {
+            let kind = choices.next();
+            match kind {
+                0x3C => return vec![0x69, 0x85],
+                0x3D => return vec![0x69, 0x86],
+                _ => {}
+            }
+            let results = [0x03, [0xA0, 0xA0, 0x90, 0x80][usize::from(kind & 3)], 0, 0];
+            let iad = [&[0x9F, 0x10, 8, 7, 1, 1][..], &results, &[1]].concat();
+            let [first, second] = choices.two();
+            let wishes = [0x9F, 0x6C, 2, first << 4 & 0xD0, second << 5 & 0x80];
+            let fixed = [0x82, 2, 0x20, 0, 0x9F, 0x36, 2, 0, 1, 0x9F, 0x26, 8, 7, 7, 7, 7, 7, 7, 7, 7];
+            let track = [0x57, 12, 0x62, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x32, 0xD3, 0x01, 0x21, 0x22];
+            let records = [0x94, 4, 0x08, 1, 1 + (kind >> 2 & 1), 1];
+            let records = if kind & 8 == 0 { &[][..] } else { &records };
+            answer(0x77, &[&fixed[..], &track, &iad, &wishes, records].concat())
+        }
+        0xB2 if p1 == 1 => answer(0x70, &[0x5F, 0x24, 3, 0x30, 0x12, 0x31]),
+        0xB2 => answer(0x70, &[0x9F, 0x69, 7, 1, 1, 2, 3, 4, 0, 0, 0x9F, 0x4B, 2, 7, 7]),
+        _ => vec![0x6D, 0x00],
+    }
+}
+
+/// A whole tap, as [`run`].
+pub fn tap(bytes: &[u8]) -> Verdict {
+    let mut choices = Choices(bytes);
+    let (terminal, parameters, payment) = setting(&mut choices);
+    let (mut tap, mut step) = Tap::start(terminal, parameters, payment).expect("a payment");
+    let mut watch = Watch::of_tap();
+    loop {
+        watch.step(&step);
+        let told;
+        let fits = choices.next() < 0xFC;
+        let input = match &step {
+            Step::Done(end) => {
+                watch.end(end);
+                watch.afterwards(|input| tap.step(input));
+                return end.verdict;
+            }
+            _ if !fits => match choices.next() % 6 {
+                0 => Input::Gone(Gone::Removed),
+                1 => Input::Stop,
+                2 => Input::TimeOut,
+                3 => Input::Host(HostWord::Approved { arc: *b"00", issuer: &[] }),
+                4 => Input::Proceed(Proceed::default()),
+                _ => Input::Answer(choices.some()),
+            },
+            Step::Send(command) => {
+                told = spoil(field(command, &mut choices), &mut choices);
+                Input::Answer(&told)
+            }
+            Step::Choose(_) | Step::Parameters(_) => Input::Stop,
+            Step::Read(_) => Input::Proceed(Proceed {
+                earlier: 0,
+                listed: choices.next() > 0xF0,
+                online_pin: choices.next() < 0xF0,
+            }),
+            Step::Pin(_) => Input::Pin(match choices.next() % 8 {
+                0 => PinWord::Bypassed,
+                1 => PinWord::NoPad,
+                2 => PinWord::Status(u16::from_be_bytes(choices.two())),
+                3 => PinWord::Cancelled,
+                _ => PinWord::Entered,
+            }),
+            Step::Online(_) => Input::Host(match choices.next() % 6 {
+                0..=2 => HostWord::Approved { arc: [b'0', b'0' + (choices.next() & 3)], issuer: &[] },
+                3 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
+                4 => HostWord::NotSent,
+                _ => HostWord::NoReply,
+            }),
+        };
+        watch.input(&input);
+        step = tap.step(input);
     }
 }

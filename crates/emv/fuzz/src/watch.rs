@@ -1,8 +1,8 @@
 //! What every run must keep, whoever lies in it: seen from outside, by its steps and what it was told.
 use payterm_emv::{
-    Contact, Tag,
+    Tag,
     contact::{COMMANDS_MAX, ISSUER_SCRIPTS_MAX},
-    step::{By, End, HostWord, Input, Step, Verdict},
+    step::{By, End, HostWord, Input, Step, Then, Verdict},
     tags::BYTES_MAX,
 };
 
@@ -22,6 +22,8 @@ enum Host {
 /// An observer of one run.
 #[derive(Default)]
 pub struct Watch {
+    /// The card is tapped: it is asked for no cryptogram but by GET PROCESSING OPTIONS.
+    tap: bool,
     turns: u16,
     commands: u16,
     /// P1 of each GENERATE AC.
@@ -31,6 +33,10 @@ pub struct Watch {
 }
 
 impl Watch {
+    pub fn of_tap() -> Self {
+        Self { tap: true, ..Self::default() }
+    }
+
     pub fn step(&mut self, step: &Step) {
         self.turns += 1;
         assert!(self.turns <= TURNS_MAX, "a run without an end");
@@ -43,13 +49,18 @@ impl Watch {
                     Some(0xAE) => self.asked.push(command[2]),
                     _ => {}
                 }
-                assert!(self.asked.len() <= 2, "GENERATE AC a third time");
+                let most = if self.tap { 0 } else { 2 };
+                assert!(self.asked.len() <= most, "GENERATE AC once more");
             }
-            Step::Online(_) => {
+            Step::Online(online) => {
                 assert!(!self.online, "the host is asked twice");
-                assert_eq!(self.asked.len(), 1, "online without a cryptogram");
+                let (asked, then) = if self.tap { (0, Then::Final) } else { (1, Then::Card) };
+                assert_eq!((self.asked.len(), online.then), (asked, then), "online without a cryptogram");
+                let given = online.tags.get(Tag(0x9F27)).and_then(<[u8]>::first).map(|cid| cid & 0xC0);
+                assert_eq!(given, Some(0x80), "online without an ARQC");
                 self.online = true;
             }
+            Step::Choose(_) | Step::Parameters(_) if self.tap => panic!("asked in a tap"),
             Step::Choose(choices) => assert!((1..=64).contains(&choices.len()), "{} choices", choices.len()),
             Step::Parameters(_) | Step::Read(_) | Step::Pin(_) | Step::Done(_) => {}
         }
@@ -71,10 +82,13 @@ impl Watch {
         let values: usize = end.tags.tags().map(|tag| end.tags.get(tag).map_or(0, <[u8]>::len)).sum();
         assert!(values <= BYTES_MAX && end.scripts.len() <= ISSUER_SCRIPTS_MAX);
         let Verdict::Approved(by) = end.verdict else { return };
+        assert_eq!(end.tags.get(Tag(0x9F27)), end.cid.as_ref().map(std::slice::from_ref));
+        if self.tap {
+            return self.tapped(end, by);
+        }
         let last = self.asked.last().copied();
         assert_eq!(last.map(|p1| p1 & 0xC0), Some(0x40), "approved, and no TC was asked for");
         assert_eq!(end.cid.map(|cid| cid & 0xC0), Some(0x40), "approved, and no TC was given");
-        assert_eq!(end.tags.get(Tag(0x9F27)), end.cid.as_ref().map(std::slice::from_ref));
         let who = match (by, self.asked.len(), self.host) {
             (By::Card, 1, None) => true,
             (By::CardUnableOnline, 2, None | Some(Host::NotSent)) => true,
@@ -84,11 +98,28 @@ impl Watch {
         assert!(who, "approved by {by:?}: {} cryptograms, host {:?}", self.asked.len(), self.host);
     }
 
+    /// A tap is approved by the host after an ARQC, or by a TC where the terminal did not want to go online;
+    /// and not without a verified holder, where that was wanted.
+    fn tapped(&self, end: &End, by: By) {
+        let kind = end.cid.map(|cid| cid & 0xC0);
+        let wanted = end.tags.get(Tag(0x9F66)).and_then(|ttq| ttq.get(1)).expect("approved without 9F66");
+        let who = match (by, self.online, self.host) {
+            (By::Card, false, None) => kind == Some(0x40) && wanted & 0x80 == 0,
+            (By::Host, true, Some(Host::Approved(arc))) => {
+                kind == Some(0x80) && arc != *b"01" && arc != *b"02"
+            }
+            _ => false,
+        };
+        assert!(who, "approved by {by:?}: cryptogram {kind:02X?}, host {:?}", self.host);
+        let verified = end.cvm.online_pin || end.cvm.device || end.cvm.sign;
+        assert!(verified || wanted & 0x40 == 0, "nobody was verified");
+    }
+
     /// A run that has ended stays so.
-    pub fn afterwards(&self, contact: &mut Contact) {
+    pub fn afterwards(&self, mut step: impl FnMut(Input<'_>) -> Step) {
         let approved = [0x77, 3, 0x9F, 0x27, 0x40, 0x90, 0x00];
         for input in [Input::Answer(&approved), Input::Stop, Input::Host(HostWord::NotSent)] {
-            let Step::Done(end) = contact.step(input) else { panic!("it goes on after its end") };
+            let Step::Done(end) = step(input) else { panic!("it goes on after its end") };
             assert!(matches!(end.verdict, Verdict::Ended(_)), "{:?}", end.verdict);
         }
     }

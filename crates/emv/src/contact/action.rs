@@ -3,7 +3,7 @@ use super::{Go, Phase, Run, Turn, completion, cryptogram};
 use crate::{
     Reply, Tag,
     command::Cryptogram,
-    step::{By, Fired, Lie, Note, Online, Step, Verdict, Why},
+    step::{By, Fired, Lie, Note, Online, Step, Then, Verdict, Why},
     verification::Tsi,
 };
 
@@ -60,7 +60,7 @@ pub(super) fn answer(run: &mut Run, asked: &cryptogram::Asked, reply: &Reply) ->
                 return completion::unable(run);
             }
             run.write_results()?;
-            let online = Online { tags: run.tags.clone(), cvm: run.cvm };
+            let online = Online { tags: run.tags.clone(), cvm: run.cvm, then: Then::Card };
             Ok(Go::Ask(Step::Online(Box::new(online)), Phase::Online))
         }
     }

@@ -1,8 +1,9 @@
 //! Offline data authentication (EMV 4.4 Book 3 §10.3; Book 2): which method, and what its result means for
 //! the run. The cryptography is [`crate::oda`]'s.
-use super::{Go, Phase, Run, Turn, cardholder, restrictions, selection::only};
+use super::{Go, Phase, Run, Turn, cardholder, restrictions};
 use crate::{
     Command, Reply, Tag, dol,
+    fci::only,
     oda::{self, Flaw, Method},
     step::{Note, Proceed, Why},
     tlv,
@@ -34,7 +35,7 @@ pub(super) fn begin(run: &mut Run, proceed: Proceed) -> Turn {
         }
         Some(method @ (Method::Dda | Method::Cda)) => match run.authenticate(oda::card_key) {
             Some(Ok(key)) => {
-                run.key = Some(key);
+                run.own.key = Some(key);
                 if method == Method::Dda { challenge(run) } else { combined(run) }
             }
             Some(Err(flaw)) => failed(run, method, Some(flaw)),
@@ -45,7 +46,7 @@ pub(super) fn begin(run: &mut Run, proceed: Proceed) -> Turn {
 
 /// The signature comes with the cryptogram.
 fn combined(run: &mut Run) -> Turn {
-    run.cda = true;
+    run.own.cda = true;
     run.log.push(Note::Authentication { method: Some(Method::Cda), flaw: None });
     end(run)
 }
@@ -66,7 +67,7 @@ pub(super) fn answer(run: &mut Run, values: &Zeroizing<Vec<u8>>, reply: &Reply) 
     if reply.sw != 0x9000 {
         return Err(Why::Status { ins: 0x88, sw: reply.sw });
     }
-    let verdict = match (signature(&reply.data), &run.key) {
+    let verdict = match (signature(&reply.data), &run.own.key) {
         (Some(signed), Some(key)) => oda::dynamic_data(key, signed, values),
         (_, _) => return failed(run, Method::Dda, None),
     };

@@ -227,8 +227,8 @@ fn ask(run: &mut Run, search: Search, enciphered: bool, sign: bool) -> Turn {
 
 /// The key that a PIN is enciphered with, of its own certificate or the card's.
 fn pin_key(run: &Run) -> Option<oda::CardKey> {
-    let own = if run.key.is_none() { run.authenticate(oda::card_key)?.ok() } else { None };
-    let card = run.key.as_ref().or(own.as_ref());
+    let own = if run.own.key.is_none() { run.authenticate(oda::card_key)?.ok() } else { None };
+    let card = run.own.key.as_ref().or(own.as_ref());
     run.authenticate(|keys, rid, tags, _| oda::pin_key(keys, rid, tags, card))?.ok()
 }
 

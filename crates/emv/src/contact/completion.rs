@@ -149,7 +149,7 @@ fn ended(run: &mut Run, asked: &cryptogram::Asked, last: Last, reply: &Reply) ->
     if !given.signed {
         return Ok(Go::End(Verdict::Declined, Why::Lied(Lie::Signature)));
     }
-    run.decided = Some(match (given.kind, last.kind) {
+    run.own.decided = Some(match (given.kind, last.kind) {
         (Cryptogram::Tc, Cryptogram::Tc) => (Verdict::Approved(last.by), Why::Complete),
         (_, Cryptogram::Tc) => (Verdict::Declined, Why::Card),
         (_, Cryptogram::Aac | Cryptogram::Arqc) => (Verdict::Declined, last.refusal),
@@ -161,6 +161,6 @@ fn scripts_after(run: &mut Run, mut batch: Batch) -> Turn {
     if let Some(command) = batch.next(run) {
         return Ok(Go::Send(command, Phase::Completion(Wait::After(batch))));
     }
-    let (verdict, why) = run.decided.ok_or(Why::OutOfOrder)?;
+    let (verdict, why) = run.own.decided.ok_or(Why::OutOfOrder)?;
     Ok(Go::End(verdict, why))
 }

@@ -1,10 +1,12 @@
 //! GENERATE AC, the first and the second (EMV 4.4 Book 3 §6.5.5): what is asked, and what the card gave for
 //! it.
-use super::{Run, selection::only};
+use super::Run;
 use crate::{
     Command, Reply, Tag,
     command::Cryptogram,
-    dol, oda,
+    dol,
+    fci::only,
+    oda,
     step::{Lie, Note, Why},
     tlv,
     verification::{Tsi, Tvr},
@@ -26,14 +28,14 @@ pub(super) struct Given {
 
 /// `list`: CDOL1 or CDOL2. A signature is asked for with a TC only: one over an ARQC is not.
 pub(super) fn ask(run: &mut Run, kind: Cryptogram, list: u32) -> Result<(Command, Asked), Why> {
-    let cda = run.cda && kind == Cryptogram::Tc;
+    let cda = run.own.cda && kind == Cryptogram::Tc;
     let wanted = run.tags.get(Tag(list)).ok_or(Why::Missing(Tag(list)))?.to_vec();
     if dol::entries(&wanted)?.iter().any(|(tag, _)| *tag == Tag(0x98)) {
         hash(run)?;
     }
     let values = run.fill(list, &wanted)?;
-    run.hashed = [&run.hashed[..], &values].concat().into();
-    run.committed = true;
+    run.own.hashed = [&run.own.hashed[..], &values].concat().into();
+    run.own.committed = true;
     Ok((Command::generate_ac(kind, cda, &values), Asked { kind, cda, second: list == 0x8D }))
 }
 
@@ -79,9 +81,9 @@ pub(super) fn take(run: &mut Run, asked: &Asked, reply: &Reply) -> Result<Given,
         (_, _) => return Err(Why::Lied(Lie::Cryptogram)),
     };
     if asked.cda && kind != Cryptogram::Aac {
-        let hashed = zeroize::Zeroizing::new([&run.hashed[..], &objects].concat());
+        let hashed = zeroize::Zeroizing::new([&run.own.hashed[..], &objects].concat());
         let un = run.transaction.unpredictable;
-        let combined = match (&run.key, signature) {
+        let combined = match (&run.own.key, signature) {
             (Some(key), Some(signed)) => oda::combined_data(key, signed, un, cid, &hashed).ok(),
             (_, _) => None,
         };

@@ -3,20 +3,15 @@
 use super::{Go, Phase, Run, Turn, initiate};
 use crate::{
     Command, Reply, Tag,
+    fci::{APPLICATIONS_MAX, CASH, Fci, UNION_PAY, choice, fci, only, table},
     step::{Bound, Choice, Note, Step, Why},
-    terminal::Terminal,
     tlv,
 };
 
-/// Applications of a card that fit. 64: more than a person can choose from.
-pub const APPLICATIONS_MAX: usize = 64;
 /// SELECTs of a next application. 64: as many as there may be applications.
 pub const SELECTIONS_MAX: u8 = 64;
 
 const PSE: &[u8] = b"1PAY.SYS.DDF01";
-const UNION_PAY: &[u8] = &[0xA0, 0x00, 0x00, 0x03, 0x33];
-/// UnionPay's electronic cash, which is not built.
-const CASH: &[u8] = &[0xA0, 0x00, 0x00, 0x03, 0x33, 0x01, 0x01, 0x06];
 
 /// What selection knows.
 #[derive(Default)]
@@ -60,7 +55,7 @@ pub(super) fn answer(run: &mut Run, wait: Wait, reply: &Reply) -> Turn {
     if selects && reply.sw == 0x6A81 {
         return Err(Why::CardBlocked);
     }
-    run.selection.blocked |= reply.sw == 0x6283;
+    run.own.selection.blocked |= reply.sw == 0x6283;
     match wait {
         Wait::Pse => match directory(reply) {
             Some((sfi, table)) => Ok(read(sfi, 1, table)),
@@ -79,7 +74,7 @@ pub(super) fn answer(run: &mut Run, wait: Wait, reply: &Reply) -> Turn {
         },
         Wait::Listed { aid, .. } => listed(run, aid, reply),
         Wait::Cash => {
-            run.selection.cash = matches!(reply.sw, 0x9000 | 0x6283);
+            run.own.selection.cash = matches!(reply.sw, 0x9000 | 0x6283);
             offer(run)
         }
         Wait::Final(candidate) => selected(run, candidate, reply),
@@ -102,11 +97,11 @@ fn directory(reply: &Reply) -> Option<(u8, Option<u8>)> {
 }
 
 fn directory_end(run: &mut Run) -> Turn {
-    if run.selection.candidates.is_empty() { list(run, 0) } else { offer(run) }
+    if run.own.selection.candidates.is_empty() { list(run, 0) } else { offer(run) }
 }
 /// The directory is no good: nothing of it counts.
 fn from_list(run: &mut Run) -> Turn {
-    run.selection.candidates.clear();
+    run.own.selection.candidates.clear();
     list(run, 0)
 }
 
@@ -128,7 +123,7 @@ fn entries(run: &mut Run, record: &[u8], table: Option<u8>) -> Result<bool, Why>
             let choice = choice(&run.terminal, name, entry.value, table);
             add(run, Candidate { name: name.to_vec(), aid, choice })?;
         } else if name.starts_with(CASH) {
-            run.selection.cash = true;
+            run.own.selection.cash = true;
         }
     }
     Ok(true)
@@ -141,7 +136,7 @@ fn list(run: &mut Run, aid: usize) -> Turn {
         let wait = Wait::Listed { aid, next: false };
         return Ok(Go::Send(Command::select(&found.name, false), Phase::Selection(wait)));
     }
-    let asks = run.selection.candidates.is_empty() && aids.iter().any(|a| a.name.starts_with(UNION_PAY));
+    let asks = run.own.selection.candidates.is_empty() && aids.iter().any(|a| a.name.starts_with(UNION_PAY));
     if asks {
         return Ok(Go::Send(Command::select(CASH, false), Phase::Selection(Wait::Cash)));
     }
@@ -164,16 +159,16 @@ fn listed(run: &mut Run, at: usize, reply: &Reply) -> Turn {
     if exact {
         return list(run, at.saturating_add(1));
     }
-    if run.selection.next_selections == SELECTIONS_MAX {
+    if run.own.selection.next_selections == SELECTIONS_MAX {
         return Err(Why::Bound(Bound::Selections));
     }
-    run.selection.next_selections += 1;
+    run.own.selection.next_selections += 1;
     Ok(Go::Send(command, Phase::Selection(Wait::Listed { aid: at, next: true })))
 }
 
 /// A name that fits more than one of the terminal's is the longest one's.
 fn add(run: &mut Run, candidate: Candidate) -> Result<(), Why> {
-    let State { candidates, cash, .. } = &mut run.selection;
+    let State { candidates, cash, .. } = &mut run.own.selection;
     if candidate.name.starts_with(CASH) {
         *cash = true;
         return Ok(());
@@ -194,7 +189,7 @@ fn add(run: &mut Run, candidate: Candidate) -> Result<(), Why> {
 
 /// Lets the customer choose, or takes the only one. After one that was tried and is out, he is always asked.
 fn offer(run: &mut Run) -> Turn {
-    let State { candidates, blocked, cash, dropped, .. } = &mut run.selection;
+    let State { candidates, blocked, cash, dropped, .. } = &mut run.own.selection;
     run.log.push(Note::Candidates(candidates.len()));
     candidates.sort_by_key(|c| c.choice.priority.unwrap_or(u8::MAX));
     match &candidates[..] {
@@ -211,7 +206,7 @@ fn offer(run: &mut Run) -> Turn {
 
 pub(super) fn chosen(run: &mut Run, at: Option<usize>) -> Turn {
     let at = at.ok_or(Why::Cancelled)?;
-    let candidates = &mut run.selection.candidates;
+    let candidates = &mut run.own.selection.candidates;
     if at >= candidates.len() {
         return Err(Why::OutOfOrder);
     }
@@ -222,7 +217,7 @@ pub(super) fn chosen(run: &mut Run, at: Option<usize>) -> Turn {
 
 /// An application is out: another one may be chosen.
 pub(super) fn drop(run: &mut Run, why: Why) -> Turn {
-    run.selection.dropped = Some(why);
+    run.own.selection.dropped = Some(why);
     offer(run)
 }
 
@@ -233,75 +228,6 @@ fn selected(run: &mut Run, candidate: Candidate, reply: &Reply) -> Turn {
     let Some(fci) = fci(&reply.data).filter(|f| f.name == candidate.name) else {
         return drop(run, Why::Malformed(Tag(0x6F)));
     };
-    run.aid = candidate.aid;
-    let [input, cvm, security] = run.terminal.data.capabilities;
-    let online_pin = run.aid().is_some_and(|aid| aid.online_pin);
-    run.capabilities = [input, if online_pin { cvm } else { cvm & !0x40 }, security];
-    (run.name, run.table) = (candidate.choice.name, candidate.choice.table);
-    run.begin_tags()?;
-    run.put(0x84, fci.name)?;
-    let mut seen = Vec::new();
-    for tlv in tlv::read(fci.proprietary) {
-        let tlv = tlv?;
-        if tlv.tag == Tag(0xBF0C) {
-            for inner in tlv::read(tlv.value) {
-                run.keep(inner?, tlv.tag, &mut seen)?;
-            }
-        } else {
-            run.keep(tlv, Tag(0xA5), &mut seen)?;
-        }
-    }
-    run.log.push(Note::Selected(candidate.name));
+    run.select(candidate.aid, candidate.choice, &fci)?;
     Ok(initiate::ask_parameters(run))
-}
-
-/// What a SELECT answered with.
-struct Fci<'a> {
-    name: &'a [u8],
-    proprietary: &'a [u8],
-}
-/// A file control information that is sound and has a name.
-fn fci(data: &[u8]) -> Option<Fci<'_>> {
-    let template = only(data, Tag(0x6F)).ok()??;
-    let name = tlv::find(template, Tag(0x84)).ok()??;
-    let proprietary = tlv::find(template, Tag(0xA5)).ok()?.unwrap_or_default();
-    tlv::read(proprietary).all(|t| t.is_ok()).then_some(Fci { name, proprietary })
-}
-
-/// The value of the one object that there is.
-pub(super) fn only(data: &[u8], tag: Tag) -> Result<Option<&[u8]>, tlv::TlvError> {
-    let mut all = tlv::read(data);
-    let (first, second) = (all.next().transpose()?, all.next().transpose()?);
-    Ok(first.filter(|first| first.tag == tag && second.is_none()).map(|first| first.value))
-}
-
-/// Code table of the names (9F11).
-fn table(objects: &[u8]) -> Option<u8> {
-    match tlv::find(objects, Tag(0x9F11)) {
-        Ok(Some(&[table @ 1..=9])) => Some(table),
-        Ok(Some(&[0x10])) => Some(10),
-        Ok(_) | Err(_) => None,
-    }
-}
-
-/// The preferred name where the terminal has its characters, else the label, else the name's digits.
-fn choice(terminal: &Terminal, name: &[u8], objects: &[u8], table: Option<u8>) -> Choice {
-    let get = |tag| {
-        let value = tlv::find(objects, Tag(tag)).ok().flatten()?;
-        (1..=16).contains(&value.len()).then_some(value)
-    };
-    let (preferred, label) = (get(0x9F12), get(0x50));
-    let shown = table.filter(|table| terminal.shows(*table)).zip(preferred);
-    let (table, text) = match (shown, label) {
-        (Some((table, text)), _) => (Some(table), text.to_vec()),
-        (None, Some(label)) => (None, label.to_vec()),
-        (None, None) => (None, name.iter().map(|b| format!("{b:02X}")).collect::<String>().into_bytes()),
-    };
-    let priority = get(0x87).and_then(|v| v.first().copied()).unwrap_or_default();
-    Choice {
-        name: text,
-        table,
-        priority: Some(priority & 0x0F).filter(|p| *p > 0),
-        confirm: priority & 0x80 != 0,
-    }
 }

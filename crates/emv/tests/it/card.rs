@@ -135,7 +135,16 @@ pub fn aid(name: &str) -> Aid {
         default: [0; 5],
     };
     let ddol = Some(bytes("9F3704"));
-    Aid { name: bytes(name), partial: false, version: [0, 0x30], limits, ddol, tdol: None, online_pin: true }
+    Aid {
+        name: bytes(name),
+        partial: false,
+        version: [0, 0x30],
+        limits,
+        ddol,
+        tdol: None,
+        online_pin: true,
+        tap: None,
+    }
 }
 impl Setup {
     pub fn new() -> Self {

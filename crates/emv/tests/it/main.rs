@@ -12,3 +12,4 @@ mod records;
 mod restrictions;
 mod risk;
 mod selection;
+mod tap;

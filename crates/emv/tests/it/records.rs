@@ -1,6 +1,6 @@
 //! Book 3, initiate and read application data; §7.2 and §7.5, data missing, doubled or malformed.
 use crate::card::{AID, Card, Setup, fci, hex, ok, tlv};
-use payterm_emv::terminal::Depth;
+use payterm_emv::{Tag, step::Note, terminal::Depth};
 
 #[test]
 fn both_formats_of_processing_options_lead_to_the_records() {
@@ -166,4 +166,14 @@ fn sensitive_values_stand_in_no_log_and_no_debug_text() {
     // The same card and payment, the same log.
     let card = Card::debit().with(&[("57", "6212345678901232D3012201000000000F"), ("5F20", "4E414D45")]);
     assert_eq!(Setup::new().run(card).end().log, ran.end().log);
+}
+
+#[test]
+fn book_3_6_5_what_generate_ac_answers_with_is_not_taken_from_the_processing_options() {
+    let early = tlv("77", "82021800 940808010100 08020200 9F260888776655443322119F1002FFFF");
+    let ran = Setup::new().run(Card::debit().on("80A8", &ok(&early)));
+    for tag in [0x9F26, 0x9F10] {
+        assert!(ran.end().log.contains(&Note::Ignored(Tag(tag))), "{}", Tag(tag));
+    }
+    assert_eq!((ran.tag(0x9F26), ran.tag(0x9F10)), ("1122334455667788".into(), "0706".into()));
 }

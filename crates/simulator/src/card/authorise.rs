@@ -9,9 +9,9 @@ use super::{
 };
 use payterm_emv::{Tag, dol};
 
-const AAC: u8 = 0x00;
-const TC: u8 = 0x40;
-const ARQC: u8 = 0x80;
+pub(super) const AAC: u8 = 0x00;
+pub(super) const TC: u8 = 0x40;
+pub(super) const ARQC: u8 = 0x80;
 
 /// The value that the terminal gave for a tag of a list.
 fn value<'a>(list: &[u8], values: &'a [u8], tag: u32) -> Option<&'a [u8]> {
@@ -25,12 +25,12 @@ fn value<'a>(list: &[u8], values: &'a [u8], tag: u32) -> Option<&'a [u8]> {
     }
     None
 }
-fn fixed<const N: usize>(list: &[u8], values: &[u8], tag: u32) -> [u8; N] {
+pub(super) fn fixed<const N: usize>(list: &[u8], values: &[u8], tag: u32) -> [u8; N] {
     value(list, values, tag).and_then(|v| v.try_into().ok()).unwrap_or([0; N])
 }
 
 /// Number of a BCD value; what is no digit counts as 9, so that it never makes an amount smaller.
-fn number(bcd: &[u8]) -> u64 {
+pub(super) fn number(bcd: &[u8]) -> u64 {
     bcd.iter().flat_map(|b| [b >> 4, b & 0x0F]).fold(0, |n, d| n * 10 + u64::from(d.min(9)))
 }
 
@@ -105,16 +105,7 @@ impl TestCard {
             0x00,
             run.scripts << 4,
         ];
-        let session = derivation.session(&application.ac_key, application.atc);
-        let told = [0x9F02, 0x9F03, 0x9F1A, 0x95, 0x5F2A, 0x9A, 0x9C, 0x9F37];
-        let told = told.iter().flat_map(|tag| value(&list, apdu.data, *tag).unwrap_or_default());
-        let mut hashed: Vec<u8> = told.copied().collect();
-        hashed.extend_from_slice(&application.aip);
-        hashed.extend_from_slice(&application.atc.to_be_bytes());
-        hashed.extend_from_slice(&cvr);
-        let cryptogram = crypt::cryptogram(&session, &hashed);
-        // Length, key index, cryptogram version 01, CVR, algorithm.
-        let iad = [&[0x07, 0x01, 0x01][..], &cvr, &[0x01]].concat();
+        let (cryptogram, iad) = cryptogram(derivation, application, &list, apdu.data, cvr);
         let atc = application.atc;
         let given = Given {
             aid: application.row.aid.0.clone(),
@@ -181,6 +172,27 @@ impl TestCard {
     }
 }
 
+/// The cryptogram over what the terminal gave, AIP, counter and the card's verification results, and the
+/// issuer application data that holds those.
+pub(super) fn cryptogram(
+    derivation: crypt::Derivation,
+    application: &Application,
+    list: &[u8],
+    values: &[u8],
+    cvr: [u8; 4],
+) -> ([u8; 8], Vec<u8>) {
+    let session = derivation.session(&application.ac_key, application.atc);
+    let told = [0x9F02, 0x9F03, 0x9F1A, 0x95, 0x5F2A, 0x9A, 0x9C, 0x9F37];
+    let told = told.iter().flat_map(|tag| value(list, values, *tag).unwrap_or_default());
+    let mut hashed: Vec<u8> = told.copied().collect();
+    hashed.extend_from_slice(&application.aip);
+    hashed.extend_from_slice(&application.atc.to_be_bytes());
+    hashed.extend_from_slice(&cvr);
+    // Length, key index, cryptogram version 01, CVR, algorithm.
+    let iad = [&[0x07, 0x01, 0x01][..], &cvr, &[0x01]].concat();
+    (crypt::cryptogram(&session, &hashed), iad)
+}
+
 /// Tells whether the issuer's answer (8 bytes of ARPC, then the code) fits the cryptogram.
 fn issuer_is_right(
     derivation: crypt::Derivation,
@@ -194,7 +206,7 @@ fn issuer_is_right(
 }
 
 /// It approves so much by itself, so many times since it was online.
-fn approves_alone(application: &Application, amount: u64) -> bool {
+pub(super) fn approves_alone(application: &Application, amount: u64) -> bool {
     let since = application.atc.saturating_sub(application.last_online);
     amount <= application.offline_limit && since <= application.offline_count
 }

@@ -25,6 +25,8 @@ pub(super) struct Application {
     pub(super) afl: Vec<u8>,
     /// SFI, number, content.
     pub(super) records: Vec<(u8, u8, Vec<u8>)>,
+    /// Its last year, BCD.
+    pub(super) expires: u8,
     pub(super) cdol1: Vec<u8>,
     pub(super) cdol2: Vec<u8>,
     pub(super) ac_key: DesKey,
@@ -56,7 +58,7 @@ pub(super) fn application(
     row: &ApplicationRow,
     issuer: &Issuer,
     keys: &CardKeys,
-    date: [u8; 3],
+    date @ [yy, ..]: [u8; 3],
 ) -> Application {
     let method = match row.authentication {
         Authentication::Sda => 0x40,
@@ -86,6 +88,7 @@ pub(super) fn application(
         aip,
         afl: afl.concat(),
         records: files.into_iter().chain(certificates).map(|(s, n, c)| (s, n, object(0x70, &c))).collect(),
+        expires: year(yy, 4),
         cdol1: CDOL1.to_vec(),
         cdol2,
         ac_key: card_key(&issuer.ac.0, &row.pan, row.psn),
@@ -112,10 +115,14 @@ fn bcd(digits: &str) -> Vec<u8> {
     hex::decode(even).expect("digits, by the persona's check")
 }
 
+/// Track 2 equivalent of a card that ends with this year.
+pub(super) fn track2(row: &ApplicationRow, last: u8) -> Vec<u8> {
+    bcd(&format!("{}D{last:02X}1222000000000", row.pan))
+}
+
 /// Track 2 equivalent and name.
 fn holder(row: &ApplicationRow, [yy, ..]: [u8; 3]) -> Vec<u8> {
-    let track = format!("{}D{:02X}1222000000000", row.pan, year(yy, 4));
-    [object(0x57, &bcd(&track)), object(0x5F20, b"TEST/CARD")].concat()
+    [object(0x57, &track2(row, year(yy, 4))), object(0x5F20, b"TEST/CARD")].concat()
 }
 
 /// The record that is authenticated offline.

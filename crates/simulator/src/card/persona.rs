@@ -131,6 +131,30 @@ pub struct ApplicationRow {
     pub refuses_after_approval: bool,
     #[serde(default)]
     pub blocked: bool,
+    /// None: it cannot be tapped.
+    pub tap: Option<TapRow>,
+}
+
+/// An application when it is tapped.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TapRow {
+    /// 9F38.
+    pub pdol: Hex,
+    pub cvm: TapCvm,
+    /// It has no records where the issuer is asked: number and expiry come with the cryptogram.
+    #[serde(default)]
+    pub bare: bool,
+}
+
+/// How a card wants its holder verified, where a tap needs that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TapCvm {
+    OnlinePin,
+    Signature,
+    /// A phone has done it, whether a tap needs it or not.
+    Device,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -199,6 +223,10 @@ impl Persona {
             }
             if row.pdol.0.len() > 60 || payterm_emv::dol::entries(&row.pdol.0).is_err() {
                 return Err("a PDOL is none");
+            }
+            let tap = row.tap.as_ref().map(|tap| &tap.pdol.0);
+            if tap.is_some_and(|list| list.len() > 60 || payterm_emv::dol::entries(list).is_err()) {
+                return Err("a PDOL for taps is none");
             }
         }
         Ok(())

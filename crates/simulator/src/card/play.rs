@@ -3,9 +3,11 @@
 //! (`crates/emv`), or spoil them.
 use super::{CA_INDEX, TestCard, ca_key, crypt, issue::object};
 use payterm_emv::{
-    Contact, oda,
+    Contact, Tap, oda,
     step::{End, HostWord, Input, Online, PinAsk, PinWord, Proceed, Step},
-    terminal::{Aid, Depth, Limits, Parameters, Terminal, TerminalData, Transaction, TransactionFault},
+    terminal::{
+        Aid, Depth, Limits, Parameters, TapLimits, Terminal, TerminalData, Transaction, TransactionFault,
+    },
 };
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -53,6 +55,9 @@ pub const LIMITS: Limits = Limits {
 pub const ALL_ONLINE: Limits =
     Limits { floor: 0, threshold: 0, online: [0xFF; 5], default: [0xFF; 5], ..LIMITS };
 
+/// Limits of taps: offline to CNY 200, without a PIN below CNY 1,000, nothing from CNY 5,000 on.
+pub const TAP_LIMITS: TapLimits = TapLimits { floor: 20_000, most: 500_000, cvm: 100_000 };
+
 /// The personas' applications.
 pub fn aids(limits: Limits) -> Vec<Aid> {
     let aid = |last: u8| Aid {
@@ -63,6 +68,7 @@ pub fn aids(limits: Limits) -> Vec<Aid> {
         ddol: Some(vec![0x9F, 0x37, 0x04]),
         tdol: None,
         online_pin: true,
+        tap: Some(TAP_LIMITS),
     };
     vec![aid(0x01), aid(0x02)]
 }
@@ -122,6 +128,40 @@ impl TestCard {
     }
 }
 
+/// A run of the kernel, whichever way the card is read.
+pub trait Kernel: Sized {
+    fn start(
+        terminal: Arc<Terminal>,
+        parameters: Arc<Parameters>,
+        payment: Transaction,
+    ) -> Result<(Self, Step), TransactionFault>;
+    fn step(&mut self, input: Input<'_>) -> Step;
+}
+impl Kernel for Contact {
+    fn start(
+        terminal: Arc<Terminal>,
+        parameters: Arc<Parameters>,
+        payment: Transaction,
+    ) -> Result<(Self, Step), TransactionFault> {
+        Self::start(terminal, parameters, payment)
+    }
+    fn step(&mut self, input: Input<'_>) -> Step {
+        self.step(input)
+    }
+}
+impl Kernel for Tap {
+    fn start(
+        terminal: Arc<Terminal>,
+        parameters: Arc<Parameters>,
+        payment: Transaction,
+    ) -> Result<(Self, Step), TransactionFault> {
+        Self::start(terminal, parameters, payment)
+    }
+    fn step(&mut self, input: Input<'_>) -> Step {
+        self.step(input)
+    }
+}
+
 /// What card, cardholder and host said in a run, to be said again without them.
 #[derive(Clone)]
 pub struct Recording {
@@ -139,14 +179,14 @@ pub struct Played {
 
 impl Recording {
     /// A run with a card whose issuer approves.
-    pub fn of(
+    pub fn of<K: Kernel>(
         card: &mut TestCard,
         terminal: &Arc<Terminal>,
         parameters: &Arc<Parameters>,
         payment: Transaction,
     ) -> Result<Self, TransactionFault> {
         let mut all = Self { answers: Vec::new(), pins: Vec::new(), issuer: None };
-        let (mut contact, mut step) = Contact::start(terminal.clone(), parameters.clone(), payment)?;
+        let (mut kernel, mut step) = K::start(terminal.clone(), parameters.clone(), payment)?;
         loop {
             let said;
             let input = match step {
@@ -170,12 +210,12 @@ impl Recording {
                 Step::Read(_) => Input::Proceed(PROCEED),
                 Step::Done(_) => return Ok(all),
             };
-            step = contact.step(input);
+            step = kernel.step(input);
         }
     }
 
     /// The same run, with nobody computing anything but the kernel.
-    pub fn play(
+    pub fn play<K: Kernel>(
         &self,
         terminal: &Arc<Terminal>,
         parameters: &Arc<Parameters>,
@@ -183,7 +223,7 @@ impl Recording {
     ) -> Result<Played, TransactionFault> {
         let (mut answers, mut pins) = (self.answers.iter(), self.pins.iter());
         let mut asked = None;
-        let (mut contact, mut step) = Contact::start(terminal.clone(), parameters.clone(), payment)?;
+        let (mut kernel, mut step) = K::start(terminal.clone(), parameters.clone(), payment)?;
         loop {
             let input = match step {
                 Step::Send(_) => answers.next().map_or(Input::Stop, |answer| Input::Answer(answer)),
@@ -198,7 +238,7 @@ impl Recording {
                 Step::Read(_) => Input::Proceed(PROCEED),
                 Step::Done(end) => return Ok(Played { end: *end, online: asked }),
             };
-            step = contact.step(input);
+            step = kernel.step(input);
         }
     }
 }

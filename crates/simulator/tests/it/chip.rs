@@ -2,7 +2,7 @@
 //! of a profile that lists its elements, the issuer's check and answer, scripts, reversals, script notices.
 use crate::common::{Got, Till, sound};
 use payterm_emv::{
-    Contact, Tag,
+    Contact, Tag, Tap,
     step::{By, End, HostWord, Input, PinAsk, PinWord, Proceed, Step, Verdict},
     terminal::{Limits, Parameters, Terminal, Transaction},
 };
@@ -189,6 +189,55 @@ fn a_chip_sale_is_checked_answered_and_kept_and_the_card_believes_the_answer() {
     assert_eq!(t.sale("chip-debit", 100, Some("123456")).code(), "00");
     assert!(t.sale("alice", 100, Some("123456")).answer().icc.is_none());
     assert!(r.postings().unwrap().pop().unwrap().chip.is_none());
+    sound(&r);
+}
+
+#[test]
+fn a_tap_is_checked_as_an_inserted_card_is() {
+    let (_dir, r, mut t) = in_memory();
+    for (name, pan, sequence, minor, pin) in [
+        ("qpboc-online", "6212345678900011307", 1, 100_000, Some("123456")),
+        ("phone", "6212345678001504", 0, 1_000, None),
+    ] {
+        let mut card = card(name);
+        let terminal = Arc::new(Terminal::new(play::terminal()).unwrap());
+        let parameters = Parameters::new(1, play::aids(play::LIMITS), play::keys(), Vec::new()).unwrap();
+        let (mut tap, mut step) = Tap::start(terminal, Arc::new(parameters), play::payment(minor)).unwrap();
+        let icc = loop {
+            let bytes;
+            let input = match step {
+                Step::Send(command) => {
+                    bytes = card.answer(&command);
+                    Input::Answer(&bytes)
+                }
+                Step::Read(_) => Input::Proceed(play::PROCEED),
+                Step::Pin(ask) => Input::Pin(card.pin_word(&ask)),
+                Step::Online(online) => break Icc::parse(&online.tags.list(&SALE.map(Tag))).unwrap(),
+                Step::Choose(_) | Step::Parameters(_) | Step::Done(_) => panic!("not in this tap"),
+            };
+            step = tap.step(input);
+        };
+        let mut exchange = |icc: &Icc| {
+            let pan = Pan::parse(pan).unwrap();
+            let plan = Plan {
+                mode: Some(EntryMode::Contactless),
+                card_sequence: Some(sequence),
+                pin: pin.is_some(),
+                ..plan(&mut t, Kind::Sale, minor, icc)
+            };
+            let pik = &t.keys.as_ref().unwrap().pik;
+            let pin_block = pin.map(|p| encode_pin_block(pik, &Pin::parse(p).unwrap(), &pan).unwrap());
+            let secrets = CardSecrets { pin_block, pan: Some(pan), ..CardSecrets::default() };
+            t.exchange(MessageKind::Request, plan, &secrets)
+        };
+        assert_eq!(exchange(&spoilt(&icc, 0x9F02)).code(), "05", "{name}: another amount was signed");
+        let got = exchange(&icc);
+        assert_eq!(got.code(), "00", "{name}");
+        let issuer = got.answer().icc.as_ref().map(Icc::bytes).unwrap_or_default();
+        let word = HostWord::Approved { arc: *b"00", issuer: &issuer };
+        let Step::Done(end) = tap.step(Input::Host(word)) else { panic!("the host's word is final") };
+        assert_eq!(end.verdict, Verdict::Approved(By::Host), "{name}");
+    }
     sound(&r);
 }
 

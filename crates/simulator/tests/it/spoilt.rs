@@ -1,7 +1,7 @@
 //! Whole runs of the kernel with each test card while its answers are spoilt on the way, the host says
 //! anything, and the card is pulled: PAYTERM_FUZZ seeds (2,000).
 use payterm_emv::{
-    Contact, Tag,
+    Contact, Tag, Tap,
     step::{By, Gone, HostWord, Input, PinWord, Proceed, Step, Verdict},
     terminal::{Parameters, Terminal},
     tlv,
@@ -130,7 +130,7 @@ fn run(mut card: TestCard, random: &mut Random) -> Verdict {
         let input = match step {
             Step::Done(end) => {
                 watch.end(&end);
-                watch.afterwards(&mut contact);
+                watch.afterwards(|input| contact.step(input));
                 judge(&card, end.verdict, lied);
                 return end.verdict;
             }
@@ -215,5 +215,93 @@ fn whatever_becomes_of_answers_and_host_only_a_tc_that_was_asked_for_approves() 
     ] {
         let times = ends.get(&format!("{verdict:?}")).copied().unwrap_or_default();
         assert!(times * 400 >= seeds, "{verdict:?}: {times} of {seeds}");
+    }
+}
+
+/// One tap; what it ended with.
+fn tap(mut card: TestCard, random: &mut Random) -> Verdict {
+    let (terminal, parameters) = terminal(random);
+    let most = [20_000, 120_000][random.below(2) as usize];
+    let mut payment = play::payment(random.below(most));
+    payment.force_online = random.once_in(6);
+    let spoilt = [0, 40, 4][random.below(3) as usize];
+    let mut lied = false;
+    let mut watch = Watch::of_tap();
+    let (mut tap, mut step) = Tap::start(terminal, parameters, payment).unwrap();
+    loop {
+        watch.step(&step);
+        let bytes;
+        let input = match step {
+            Step::Done(end) => {
+                watch.end(&end);
+                watch.afterwards(|input| tap.step(input));
+                let last = card.given().last().map(|given| given.cid);
+                match end.verdict {
+                    // A signature holds whatever was spoilt: the card gave that TC.
+                    Verdict::Approved(By::Card) => assert_eq!(last, Some(0x40), "without the card's TC"),
+                    Verdict::Approved(_) if !lied => assert_eq!(last, Some(0x80), "without its ARQC"),
+                    Verdict::Approved(_) | Verdict::Declined | Verdict::Ended(_) | Verdict::Read => {}
+                }
+                return end.verdict;
+            }
+            _ if spoilt > 0 && random.once_in(100) => match random.below(3) {
+                0 => Input::Gone(Gone::Removed),
+                1 => Input::TimeOut,
+                _ => Input::Stop,
+            },
+            Step::Send(command) => {
+                let mut answer = card.answer(&command);
+                if spoilt > 0 && random.once_in(spoilt) {
+                    random.spoil(&mut answer);
+                    lied = true;
+                }
+                bytes = answer;
+                Input::Answer(&bytes)
+            }
+            Step::Choose(_) | Step::Parameters(_) => panic!("not in a tap"),
+            Step::Read(_) => Input::Proceed(Proceed {
+                earlier: 0,
+                listed: random.once_in(20),
+                online_pin: !random.once_in(4),
+            }),
+            Step::Pin(ask) => Input::Pin(match random.below(8) {
+                0 => PinWord::NoPad,
+                1 => PinWord::Bypassed,
+                _ => card.pin_word(&ask),
+            }),
+            Step::Online(_) => {
+                let code = [*b"00", *b"00", *b"10", *b"01"][random.below(4) as usize];
+                bytes = random.issuer(&card, code);
+                Input::Host(match random.below(8) {
+                    0 | 1 => HostWord::NotSent,
+                    2 => HostWord::NoReply,
+                    3 => HostWord::Refused { arc: code, issuer: &bytes },
+                    _ => HostWord::Approved { arc: code, issuer: &bytes },
+                })
+            }
+        };
+        watch.input(&input);
+        step = tap.step(input);
+    }
+}
+
+#[test]
+fn whatever_becomes_of_a_taps_answers_only_the_host_or_a_signed_tc_approves() {
+    let seeds: u64 = std::env::var("PAYTERM_FUZZ").ok().map_or(2_000, |n| n.parse().unwrap());
+    let personas = Personas::parse(PERSONAS).unwrap();
+    let cards = ["qpboc-online", "qpboc-offline", "phone"]
+        .map(|name| TestCard::new(&personas, name, play::DATE).unwrap());
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in 1..=seeds {
+        let mut random = Random(seed);
+        let card = cards[random.below(3) as usize].clone();
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| tap(card, &mut random)));
+        let verdict = ended.unwrap_or_else(|_| panic!("seed {seed}"));
+        *ends.entry(format!("{verdict:?}")).or_default() += 1;
+    }
+    println!("{ends:?}");
+    for verdict in [Verdict::Approved(By::Card), Verdict::Approved(By::Host), Verdict::Declined] {
+        let times = ends.get(&format!("{verdict:?}")).copied().unwrap_or_default();
+        assert!(times * 50 >= seeds, "{verdict:?}: {times} of {seeds}");
     }
 }
