@@ -4,7 +4,7 @@
 //! Invariant: card number and track stand in [`CardRead`] alone, masked by their types; none of these holds a
 //! PIN.
 use crate::{
-    Kind, Money, Time,
+    DeviceKind, Kind, Money, Time,
     secret::{Pan, Tracks},
 };
 use schemars::JsonSchema;
@@ -15,6 +15,16 @@ use serde::{Deserialize, Serialize};
 pub enum Interface {
     Contact,
     Contactless,
+}
+
+impl Interface {
+    /// Kind of a reader that has it.
+    pub const fn reader(self) -> DeviceKind {
+        match self {
+            Self::Contact => DeviceKind::ChipReader,
+            Self::Contactless => DeviceKind::ContactlessReader,
+        }
+    }
 }
 
 /// Card transaction that a kernel is told to run.
@@ -50,11 +60,30 @@ pub enum CardStep {
     Choose(Vec<String>),
     /// The customer's PIN is needed.
     NeedPin(PinCheck),
-    /// The host is to be asked; `icc` holds the EMV data elements for F55, BER-TLV; `sign`: the slip is to be
-    /// signed.
-    GoOnline { icc: Vec<u8>, sign: bool },
+    /// The host is to be asked; `icc` holds the EMV data elements for F55, BER-TLV.
+    GoOnline { icc: Vec<u8>, verified: Verified, then: Then },
     /// The run is over; `icc` holds the EMV data elements of its end, BER-TLV.
     Done { decision: CardDecision, icc: Vec<u8> },
+}
+
+/// How the cardholder was verified when the host is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// By the PIN, or not at all.
+    PinOrNone,
+    /// The slip is to be signed.
+    Signature,
+    /// A phone has verified its holder itself.
+    Device,
+}
+
+/// Who has the last word behind the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The card waits for the host's word, and ends the payment.
+    Card,
+    /// Nobody: the card was tapped, and the run is over.
+    Final,
 }
 
 /// Data of a card that a payment is routed and sent with.
@@ -108,6 +137,12 @@ pub enum CardFailure {
     OnlyElectronicCash,
     /// The card's signature is wrong, or it gave more than it was asked for.
     Lied,
+    /// The card left the field before it had said all: the same card is to be tapped again.
+    Torn,
+    /// It cannot be tapped, or not for this payment: it is to be inserted.
+    InsertInstead,
+    /// The phone wants something of its holder before it is tapped again.
+    SeePhone,
     /// The customer wanted none of the applications, or no PIN.
     Cancelled,
     /// The reader failed.
@@ -125,6 +160,9 @@ impl CardFailure {
             Self::NoApplication => "no-application",
             Self::OnlyElectronicCash => "only-electronic-cash",
             Self::Lied => "card-lied",
+            Self::Torn => "tap-again",
+            Self::InsertInstead => "insert-instead",
+            Self::SeePhone => "see-phone",
             Self::Cancelled => "cancelled-by-customer",
             Self::Reader => "reader-unavailable",
         }

@@ -35,6 +35,7 @@ use payterm_schema::{
     card::CardStep,
     device::Key,
     host::EntryMode,
+    icc::Icc,
     notice::{Owed, Phase},
     outcome::{Class, Reason},
     secret::{PinBlock, PinEntry},
@@ -79,8 +80,12 @@ struct Serving {
     fallback: Option<Time>,
     /// The host has asked for the chip.
     chip_wanted: bool,
+    /// The card is to be inserted: it was tapped, and cannot be, or not for this payment.
+    no_tap: bool,
     /// The chip card that runs.
     chip: Option<card::Chip>,
+    /// EMV data elements for the host, once the card wants to be sent.
+    icc: Option<Icc>,
     pin: Pin,
     pin_tries: u8,
     /// The sign-in that a response code asked for was done once.
@@ -97,6 +102,8 @@ enum Pin {
     NotAsked,
     /// The customer confirmed without one.
     Bypassed,
+    /// A phone has verified its holder itself.
+    ByDevice,
     Typed(PinBlock),
 }
 

@@ -5,7 +5,7 @@ use payterm_schema::{
     AccountId, CardToken, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request,
     RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    card::{CardRun, CardStep, CardWord},
+    card::{CardRun, CardStep, CardWord, Interface},
     config::{
         AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig,
     },
@@ -42,8 +42,8 @@ pub struct Settings {
     pub test: bool,
     /// A printer is configured; without one no papers are queued.
     pub printer: bool,
-    /// Chip cards can be read to the end (a kernel is there).
-    pub chip: bool,
+    /// Interfaces on which chip cards can be run (a configured reader has a kernel).
+    pub chip: Vec<Interface>,
     /// Records between snapshots.
     pub snapshot_every: u32,
     /// Before it nothing happens: a clock that reads less was never set.

@@ -1,4 +1,4 @@
-//! Card kernel of our own: pumps the contact kernel of `crates/emv` over any reader, on the caller's thread.
+//! Card kernel of our own: pumps the contact kernel and the taps of `crates/emv` over any reader, on the caller's thread.
 //!
 //! Invariant: it approves only what the kernel approved; it never sees a PIN; its log lines hold no value of
 //! a card.
@@ -7,7 +7,7 @@ mod icc;
 use crate::{CardFault, CardKernel, CardReader, Interrupt};
 use encoding_rs::Encoding;
 use payterm_emv::{
-    Contact,
+    Contact, Tap,
     step::{self, Choice, End, Gone, Input, PinAsk, Proceed, Step, Verdict, Why},
     terminal::{self, Parameters, Terminal, Transaction},
 };
@@ -15,7 +15,7 @@ use payterm_schema::{
     Kind, Pan, Tracks,
     card::{
         CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
-        PinCheck, PinWord,
+        PinCheck, PinWord, Then, Verified,
     },
     fault::with_causes,
 };
@@ -41,9 +41,23 @@ pub struct EmvKernel {
     card_time: Duration,
     interrupted: Arc<AtomicBool>,
     /// Waits for a word.
-    waiting: Option<Contact>,
+    waiting: Option<Run>,
     /// The host's word is told: the card ends with a cryptogram, whoever loses interest meanwhile.
     heard: bool,
+}
+
+/// A run, by the way the card came.
+enum Run {
+    Contact(Contact),
+    Tap(Tap),
+}
+impl Run {
+    fn step(&mut self, input: Input<'_>) -> Step {
+        match self {
+            Self::Contact(contact) => contact.step(input),
+            Self::Tap(tap) => tap.step(input),
+        }
+    }
 }
 
 impl EmvKernel {
@@ -89,7 +103,7 @@ impl EmvKernel {
     }
 
     /// Goes on to the next question, or to the end. None: it was interrupted before anything was decided.
-    fn pump(&mut self, mut contact: Contact, mut step: Step, card: &mut dyn CardReader) -> Option<CardStep> {
+    fn pump(&mut self, mut run: Run, mut step: Step, card: &mut dyn CardReader) -> Option<CardStep> {
         loop {
             let interrupted = !self.heard && self.interrupted.load(Ordering::SeqCst);
             step = match step {
@@ -98,37 +112,46 @@ impl EmvKernel {
                     let undecided = matches!(end.verdict, Verdict::Ended(_));
                     return (!interrupted || !undecided).then(|| done(decision(&end), &end));
                 }
-                _ if interrupted => contact.step(Input::Stop),
+                _ if interrupted => run.step(Input::Stop),
                 Step::Send(command) => match card.transmit(&command, self.card_time) {
-                    Ok(answer) => contact.step(Input::Answer(&answer)),
-                    Err(fault) => contact.step(Input::Gone(gone(&fault))),
+                    Ok(answer) => run.step(Input::Answer(&answer)),
+                    Err(fault) => run.step(Input::Gone(gone(&fault))),
                 },
-                Step::Parameters(_) => contact.step(Input::Parameters(None)),
+                Step::Parameters(_) => run.step(Input::Parameters(None)),
                 Step::Read(read) => match card_read(&read) {
-                    Some(read) => return self.wait(contact, CardStep::Read(read)),
-                    None => return unreadable(contact),
+                    Some(read) => return self.wait(run, CardStep::Read(read)),
+                    None => return unreadable(run),
                 },
                 Step::Choose(choices) => {
                     let labels = choices.iter().map(|Choice { name, table, .. }| text(name, *table));
-                    return self.wait(contact, CardStep::Choose(labels.collect()));
+                    return self.wait(run, CardStep::Choose(labels.collect()));
                 }
                 Step::Pin(ask) => {
                     let check = match ask {
                         PinAsk::Online => PinCheck::Issuer,
                         PinAsk::Plain { .. } | PinAsk::Enciphered { .. } => PinCheck::Card,
                     };
-                    return self.wait(contact, CardStep::NeedPin(check));
+                    return self.wait(run, CardStep::NeedPin(check));
                 }
                 Step::Online(online) => {
-                    let (icc, sign) = (icc::of(&online.tags), online.cvm.sign);
-                    return self.wait(contact, CardStep::GoOnline { icc, sign });
+                    let icc = icc::of(&online.tags);
+                    let verified = match online.cvm {
+                        step::Cvm { sign: true, .. } => Verified::Signature,
+                        step::Cvm { device: true, .. } => Verified::Device,
+                        step::Cvm { .. } => Verified::PinOrNone,
+                    };
+                    let then = match online.then {
+                        step::Then::Card => Then::Card,
+                        step::Then::Final => Then::Final,
+                    };
+                    return self.wait(run, CardStep::GoOnline { icc, verified, then });
                 }
             };
         }
     }
 
-    fn wait(&mut self, contact: Contact, step: CardStep) -> Option<CardStep> {
-        self.waiting = Some(contact);
+    fn wait(&mut self, run: Run, step: CardStep) -> Option<CardStep> {
+        self.waiting = Some(run);
         Some(step)
     }
 }
@@ -136,15 +159,23 @@ impl EmvKernel {
 impl CardKernel for EmvKernel {
     fn run(&mut self, run: &CardRun, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         self.end();
-        if run.interface == Interface::Contactless {
-            return Ok(failed(CardFailure::NoApplication));
-        }
         if let Err(fault) = card.power() {
-            return Ok(failed(failure(Why::Gone(gone(&fault)))));
+            let (gone, tapped) = (gone(&fault), run.interface == Interface::Contactless);
+            let torn = tapped && gone != Gone::Reader;
+            return Ok(failed(if torn { CardFailure::Torn } else { failure(Why::Gone(gone)) }));
         }
         let payment = self.transaction(run);
-        match Contact::start(self.terminal.clone(), self.parameters.clone(), payment) {
-            Ok((contact, step)) => Ok(self.pump(contact, step, card)),
+        let (terminal, parameters) = (self.terminal.clone(), self.parameters.clone());
+        let started = match run.interface {
+            Interface::Contact => {
+                Contact::start(terminal, parameters, payment).map(|(run, step)| (Run::Contact(run), step))
+            }
+            Interface::Contactless => {
+                Tap::start(terminal, parameters, payment).map(|(run, step)| (Run::Tap(run), step))
+            }
+        };
+        match started {
+            Ok((run, step)) => Ok(self.pump(run, step, card)),
             Err(why) => {
                 tracing::error!(txn = run.txn, "no run of a card: {why}");
                 Ok(failed(CardFailure::OutOfOrder))
@@ -153,9 +184,9 @@ impl CardKernel for EmvKernel {
     }
 
     fn tell(&mut self, word: CardWord, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
-        let Some(mut contact) = self.waiting.take() else { return Ok(failed(CardFailure::OutOfOrder)) };
+        let Some(mut run) = self.waiting.take() else { return Ok(failed(CardFailure::OutOfOrder)) };
         self.heard = matches!(word, CardWord::Host(_));
-        let step = contact.step(match &word {
+        let step = run.step(match &word {
             CardWord::Proceed { online_pin } => {
                 Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: *online_pin })
             }
@@ -173,7 +204,7 @@ impl CardKernel for EmvKernel {
                 HostWord::NoReply => step::HostWord::NoReply,
             }),
         });
-        Ok(self.pump(contact, step, card))
+        Ok(self.pump(run, step, card))
     }
 
     fn end(&mut self) {
@@ -230,8 +261,8 @@ fn done(decision: CardDecision, end: &End) -> CardStep {
 }
 
 /// The card was read, and what it said is no number of a card.
-fn unreadable(mut contact: Contact) -> Option<CardStep> {
-    let Step::Done(end) = contact.step(Input::Stop) else { return failed(CardFailure::Unreadable) };
+fn unreadable(mut run: Run) -> Option<CardStep> {
+    let Step::Done(end) = run.step(Input::Stop) else { return failed(CardFailure::Unreadable) };
     log(&end);
     Some(done(CardDecision::Failed(CardFailure::Unreadable), &end))
 }
@@ -240,8 +271,13 @@ fn unreadable(mut contact: Contact) -> Option<CardStep> {
 fn decision(end: &End) -> CardDecision {
     match (end.verdict, end.why) {
         (Verdict::Approved(_), _) => CardDecision::Approved,
-        (Verdict::Declined | Verdict::Ended(_), Why::Lied(_)) => CardDecision::Failed(CardFailure::Lied),
+        (Verdict::Declined | Verdict::Ended(step::Next::Nothing), Why::Lied(_)) => {
+            CardDecision::Failed(CardFailure::Lied)
+        }
         (Verdict::Declined | Verdict::Read, _) => CardDecision::Declined,
+        (Verdict::Ended(step::Next::TapAgain), _) => CardDecision::Failed(CardFailure::Torn),
+        (Verdict::Ended(step::Next::InsertInstead), _) => CardDecision::Failed(CardFailure::InsertInstead),
+        (Verdict::Ended(step::Next::SeePhone), _) => CardDecision::Failed(CardFailure::SeePhone),
         (Verdict::Ended(_), why) => CardDecision::Failed(failure(why)),
     }
 }
@@ -267,7 +303,7 @@ fn failure(why: Why) -> CardFailure {
         | Why::Bound(_)
         | Why::Stopped
         | Why::TimedOut
-        // Of taps, which are not run here.
+        // Of taps; those of these that decide nothing say what comes next.
         | Why::OverLimit
         | Why::NoDirectory
         | Why::Format

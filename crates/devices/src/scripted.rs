@@ -1,7 +1,9 @@
 //! Card kernel that follows a script, for tests: it asks what it was told to, goes online, and says after the
 //! host's yes what the script says.
 use crate::{CardFault, CardKernel, CardReader, Interrupt};
-use payterm_schema::card::{CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, HostWord};
+use payterm_schema::card::{
+    CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, HostWord, Interface, Then, Verified,
+};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Answer of the card to the host's yes.
@@ -31,6 +33,8 @@ pub struct ScriptedCard {
     /// Questions that are left in this run.
     left: VecDeque<CardStep>,
     online: bool,
+    /// As this run's card came.
+    then: Then,
 }
 
 impl ScriptedCard {
@@ -49,6 +53,7 @@ impl ScriptedCard {
             end: Vec::new(),
             left: VecDeque::new(),
             online: false,
+            then: Then::Card,
         }
     }
     /// With these EMV data elements at its end: results of issuer scripts.
@@ -73,14 +78,19 @@ impl ScriptedCard {
     fn next(&mut self) -> Option<CardStep> {
         self.left.pop_front().or_else(|| {
             self.online = true;
-            Some(CardStep::GoOnline { icc: self.icc.clone(), sign: false })
+            let (icc, verified, then) = (self.icc.clone(), Verified::PinOrNone, self.then);
+            Some(CardStep::GoOnline { icc, verified, then })
         })
     }
 }
 
 impl CardKernel for ScriptedCard {
-    fn run(&mut self, _: &CardRun, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
+    fn run(&mut self, run: &CardRun, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         (self.left, self.online) = (self.asks.clone(), false);
+        self.then = match run.interface {
+            Interface::Contact => Then::Card,
+            Interface::Contactless => Then::Final,
+        };
         Ok(Some(CardStep::Read(self.read.clone())))
     }
     fn tell(&mut self, word: CardWord, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
@@ -179,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_card_says_yes_no_or_nothing_after_the_hosts_yes() {
-        let online = Some(CardStep::GoOnline { icc: vec![0x9f], sign: false });
+        let (icc, verified, then) = (vec![0x9f], Verified::PinOrNone, Then::Card);
+        let online = Some(CardStep::GoOnline { icc, verified, then });
         let over = |decision| Some(CardStep::Done { decision, icc: vec![0x9f] });
         for (after, said) in [
             (AfterYes::Yes, over(CardDecision::Approved)),

@@ -25,6 +25,7 @@ use payterm_hosts::{Profile, Station};
 use payterm_journal::{Loaded, Store};
 use payterm_schema::{
     AccountId, DeviceKind, InhibitReason, Notice, Screen, Time,
+    card::Interface,
     config::{AccountConfig, Config, DeviceRole},
     onboarding::Onboarding,
     outcome::Place,
@@ -184,7 +185,8 @@ impl Frame<'_> {
             }),
             kernel,
         };
-        let chip = kept.drivers.run_cards(&config.devices, env.kernel.is_some());
+        let mut chip = vec![Interface::Contact, Interface::Contactless];
+        chip.retain(|i| kept.drivers.run_cards(&config.devices, i.reader(), env.kernel.is_some()));
         let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
         let papers =
             Papers::new(config.clone(), self.profiles.clone(), templates, self.font(), self.spoken.clone());
@@ -348,12 +350,12 @@ fn station(a: &AccountConfig, test: bool) -> Station {
     Station { mid: a.mid.to_string(), tid: a.tid.to_string(), currency: a.currency, nii: a.nii, test }
 }
 
-/// `chip`: chip cards run on one of the readers.
+/// `chip`: interfaces on which chip cards run.
 fn settings(
     config: &Config,
     profiles: &BTreeMap<AccountId, Arc<Profile>>,
     test: bool,
-    chip: bool,
+    chip: Vec<Interface>,
 ) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];

@@ -113,7 +113,7 @@ fn settings(config: &Config) -> Result<Settings> {
         operators: config.operators.clone(),
         test: true,
         printer: false,
-        chip: false,
+        chip: Vec::new(),
         snapshot_every: 10_000,
         not_before: Time(0),
         // Longer than a batch may be: the queue is what is looked at.

@@ -100,7 +100,7 @@ pub fn settings() -> Settings {
         settlement: SettlementConfig { remind_after_hours: 0, ..config.settlement },
         test: true,
         printer: true,
-        chip: false,
+        chip: Vec::new(),
         snapshot_every: 10_000,
         not_before: payterm_schema::Time(0),
         tms: None,

@@ -53,6 +53,9 @@ pub enum Customer {
     FallsAsleep,
     /// Inserts a chip card.
     Inserts(ChipCard),
+    /// Taps a test card of the simulator, which leaves the field at this command, 0: it stays; the next times
+    /// it stays.
+    Taps(&'static str, u32),
 }
 
 /// A chip card, and what becomes of it behind the host's yes.

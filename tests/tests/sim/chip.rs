@@ -1,7 +1,7 @@
 //! Chip cards: a card that asks step by step, and has the last word behind the host's yes.
 use payterm_core::Settings;
 use payterm_schema::{
-    Kind, Record, RequestRecord, Status, host::EntryMode, icc::Tag, outcome::Cryptogram,
+    Kind, Record, RequestRecord, Status, card::Interface, host::EntryMode, icc::Tag, outcome::Cryptogram,
     record::ProvisionalOf,
 };
 use payterm_tests::sim::{
@@ -11,7 +11,7 @@ use payterm_tests::sim::{
 };
 
 fn chips() -> Settings {
-    Settings { chip: true, ..settings() }
+    Settings { chip: vec![Interface::Contact, Interface::Contactless], ..settings() }
 }
 fn insert(id: &'static str, card: ChipCard) -> Order {
     Order { customer: Customer::Inserts(card), ..sale(id) }

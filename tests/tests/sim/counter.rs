@@ -3,6 +3,7 @@
 use payterm_core::{Ask, Effect, Input, Machine, Step};
 use payterm_schema::{
     Kind, Status,
+    card::Interface,
     config::NoCvmConfig,
     host::EntryMode,
     host::MessageKind,
@@ -509,16 +510,16 @@ fn reason(step: &Step) -> Option<String> {
 
 #[test]
 fn a_chip_card_is_asked_for_its_chip_where_chips_can_be_read() {
-    let mut m = machine(|s| s.chip = true);
+    let mut m = machine(|s| s.chip = vec![Interface::Contact]);
     start(&mut m, 100);
     assert_eq!(
         problem(&swipe(&mut m, "6225768317945678=30122010000012300000")).as_deref(),
         Some("insert-chip")
     );
-    let mut m = machine(|s| s.chip = false);
+    let mut m = machine(|s| s.chip = Vec::new());
     start(&mut m, 100);
     assert_eq!(problem(&swipe(&mut m, "6225768317945678=30122010000012300000")), None);
-    let mut m = machine(|s| s.chip = true);
+    let mut m = machine(|s| s.chip = vec![Interface::Contact]);
     start(&mut m, 100);
     assert_eq!(
         problem(&swipe(&mut m, "6225768317945678=30121010000012300000")),

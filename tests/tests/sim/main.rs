@@ -18,6 +18,7 @@ mod source;
 mod staff;
 mod supervisor;
 mod table;
+mod tap;
 mod way;
 mod withdraw;
 mod words;

@@ -117,7 +117,7 @@ fn plan_of(cx: &Context, s: &Serving, view: &Outcome) -> Plan {
         }),
         offline_authority: view.offline_authority,
         card_sequence: presented.and_then(|p| p.shown.as_ref()?.sequence),
-        icc: s.chip.as_ref().and_then(|c| c.online().cloned()),
+        icc: s.icc.clone(),
         ..cx.control_plan(account, kind)
     }
 }

@@ -14,7 +14,7 @@ use payterm_schema::{
     account::Stan,
     card::{
         CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
-        PinCheck, PinWord,
+        PinCheck, PinWord, Then, Verified,
     },
     device::Key,
     host::{CardSecrets, EntryMode, OriginalRef, Plan},
@@ -31,13 +31,12 @@ const APPLICATIONS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Chip {
     tag: u64,
+    interface: Interface,
     depth: Depth,
     /// It was told that the account is ready.
     proceeds: bool,
     /// It waits for the PIN.
     asks_pin: bool,
-    /// EMV data elements for the host, once it wants to go online.
-    online: Option<Icc>,
     /// It was pulled out, or does not answer any more.
     gone: bool,
 }
@@ -45,9 +44,6 @@ pub(super) struct Chip {
 impl Chip {
     pub fn is(&self, tag: u64) -> bool {
         self.tag == tag
-    }
-    pub fn online(&self) -> Option<&Icc> {
-        self.online.as_ref()
     }
     pub fn is_gone(&self) -> bool {
         self.gone
@@ -60,20 +56,21 @@ impl Chip {
 
 /// How far the terminal can run a chip card for this request; none: no kernel is there, or its kind has no
 /// card.
-pub(super) fn depth(cx: &Context, s: &Serving) -> Option<Depth> {
-    s.kind().row().chip.filter(|_| cx.settings.chip)
+pub(super) fn depth(cx: &Context, s: &Serving, interface: Interface) -> Option<Depth> {
+    s.kind().row().chip.filter(|_| cx.settings.chip.contains(&interface))
 }
 
 pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> Next {
     let candidates = instrument::candidates(&cx.settings, &s.request);
-    let (Some(depth), Some(account)) = (depth(cx, s), candidates.first()) else {
+    let (Some(depth), Some(account)) = (depth(cx, s, interface), candidates.first()) else {
         unreachable!("a card runs for a kind, or a currency, that has none")
     };
     let nothing = || Money::new(0, account.config.currency).ok();
     let Some(amount) = s.amount().or_else(nothing) else { unreachable!("nothing is too much") };
     let offset_minutes = account.host_offset_minutes;
     let tag = cx.tag();
-    s.chip = Some(Chip { tag, depth, proceeds: false, asks_pin: false, online: None, gone: false });
+    s.chip = Some(Chip { tag, interface, depth, proceeds: false, asks_pin: false, gone: false });
+    s.icc = None;
     let (txn, kind) = (s.txn, s.kind());
     let run = CardRun { txn, kind, amount, interface, depth, at: cx.now, offset_minutes };
     cx.ask(Ask::RunCard { tag, run });
@@ -106,12 +103,7 @@ pub(super) fn turn(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Opti
     if chip.asks_pin && s.pin == Pin::NotAsked {
         return Some(ask_pin(cx, s));
     }
-    Some(if chip.online.is_some() { Next::Authorise } else { works(cx, s) })
-}
-
-/// It has asked to go online.
-pub(super) fn is_online(s: &Serving) -> bool {
-    s.chip.as_ref().is_some_and(|c| c.online.is_some())
+    Some(if s.icc.is_some() { Next::Authorise } else { works(cx, s) })
 }
 
 fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
@@ -126,8 +118,7 @@ fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
 /// The customer has typed the PIN, or confirmed without. None: no card that runs has asked for it, or it is
 /// sent already.
 pub(super) fn pin_typed(cx: &mut Context, s: &mut Serving) -> Option<Next> {
-    let chip = s.chip.as_ref()?;
-    if chip.online.is_some() {
+    if s.chip.is_none() || s.icc.is_some() {
         return None;
     }
     let word = if s.pin == Pin::Bypassed { PinWord::Bypassed } else { PinWord::Entered };
@@ -187,6 +178,9 @@ fn last_word(decision: &CardDecision, icc: &[u8]) -> Result<(), &'static str> {
 /// cannot be read may be swiped in the end.
 fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure) -> Next {
     let early = matches!(s.stage, Stage::Card { .. } | Stage::Choosing { .. }) && s.presented.is_none();
+    if s.chip.as_ref().is_some_and(|chip| chip.interface == Interface::Contactless) {
+        return not_tapped(cx, s, devices, early, why);
+    }
     if early && let Some(chip) = s.chip.take_if(|_| present::falls_back(cx, devices, why)) {
         chip.end(cx);
         return present::fall_back(cx, s, why);
@@ -205,7 +199,50 @@ fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure
         CardFailure::Blocked | CardFailure::NoApplication | CardFailure::OnlyElectronicCash => {
             Next::fail(why.code(), Class::C)
         }
+        // Of no card that is inserted.
+        CardFailure::Torn | CardFailure::SeePhone | CardFailure::InsertInstead => {
+            Next::fail(CardFailure::Unreadable.code(), Class::B)
+        }
         CardFailure::Lied => Next::End(Status::Declined, why.code(), Class::C),
+    }
+}
+
+/// A tap has decided nothing: the customer taps again, looks at the phone, or inserts the card.
+fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool, why: CardFailure) -> Next {
+    let again = match why {
+        CardFailure::Torn | CardFailure::Removed | CardFailure::Unreadable => Some(CardFailure::Torn),
+        CardFailure::SeePhone => Some(why),
+        CardFailure::InsertInstead | CardFailure::NoApplication => Some(CardFailure::InsertInstead),
+        CardFailure::Blocked
+        | CardFailure::OnlyElectronicCash
+        | CardFailure::Lied
+        | CardFailure::Cancelled
+        | CardFailure::Reader
+        | CardFailure::OutOfOrder => None,
+    };
+    // Of a card that was read already the account is chosen: only the way is another.
+    let again = again.filter(|why| early || *why == CardFailure::InsertInstead);
+    if let (Some(why), Some(chip)) = (again, s.chip.take()) {
+        chip.end(cx);
+        (s.presented, s.account, s.pin) = (None, None, Pin::NotAsked);
+        s.no_tap |= why == CardFailure::InsertInstead;
+        if why == CardFailure::InsertInstead && !present::reads_chips(cx, s, devices) {
+            return Next::fail("no-application", Class::C);
+        }
+        return present::not_taken(cx, s, why.code(), why == CardFailure::InsertInstead);
+    }
+    match why {
+        CardFailure::Cancelled => Next::End(Status::Cancelled, why.code(), Class::B),
+        CardFailure::Lied => Next::End(Status::Declined, why.code(), Class::C),
+        CardFailure::Reader => Next::fail(why.code(), Class::D),
+        CardFailure::Blocked | CardFailure::OnlyElectronicCash => Next::fail(why.code(), Class::C),
+        CardFailure::Torn
+        | CardFailure::Removed
+        | CardFailure::Unreadable
+        | CardFailure::SeePhone
+        | CardFailure::InsertInstead
+        | CardFailure::NoApplication
+        | CardFailure::OutOfOrder => Next::fail(CardFailure::Unreadable.code(), Class::B),
     }
 }
 
@@ -237,16 +274,17 @@ fn at_work(
             }
             if issuer { ask_pin(cx, s) } else { tell(cx, s, CardWord::Pin(PinWord::Failed)) }
         }
-        CardStep::GoOnline { icc, sign } if proceeds => match Icc::parse(&icc) {
+        CardStep::GoOnline { icc, verified, then } if proceeds => match Icc::parse(&icc) {
             Ok(icc) => {
                 note(s, &icc);
                 if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
-                    shown.sign = sign;
+                    shown.sign = verified == Verified::Signature;
                 }
-                if let Some(chip) = &mut s.chip {
-                    chip.online = Some(icc);
+                s.icc = Some(icc);
+                match then {
+                    Then::Card => Next::Prepare,
+                    Then::Final => tapped(cx, s, verified),
                 }
-                Next::Prepare
             }
             Err(_) => failed(cx, s, devices, CardFailure::Unreadable),
         },
@@ -266,6 +304,18 @@ fn at_work(
             }
         }
     }
+}
+
+/// A card that was tapped has said all: from here on it is sent as a swiped one, and a payment beyond what the
+/// shop lets pass without is asked for its PIN, whatever the card wants.
+fn tapped(cx: &mut Context, s: &mut Serving, verified: Verified) -> Next {
+    if let Some(chip) = s.chip.take() {
+        chip.end(cx);
+    }
+    if verified == Verified::Device {
+        s.pin = Pin::ByDevice;
+    }
+    Next::Prepare
 }
 
 /// A key of the customer who chooses an application: its number on the page, the next page, or yes to the
@@ -299,6 +349,7 @@ fn taken(
     token: Option<CardToken>,
 ) -> Next {
     let full = s.chip.as_ref().is_some_and(|c| c.depth == Depth::Full);
+    let tap = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contactless);
     // Of a card that is read only nobody has asked how its holder is verified.
     let chip = outcome::Chip {
         aid: read.aid,
@@ -308,7 +359,7 @@ fn taken(
         ..outcome::Chip::default()
     };
     let presented = Presented {
-        mode: EntryMode::Chip,
+        mode: if tap { EntryMode::Contactless } else { EntryMode::Chip },
         wallet: None,
         masked: read.pan.masked(),
         expiry: Some(read.expiry.clone()),

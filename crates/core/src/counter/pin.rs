@@ -48,7 +48,7 @@ pub(super) fn has_place(cx: &Context, s: &Serving, account: &AccountId) -> bool 
 
 /// Neither PIN nor signature for this payment: the limit that it stays within.
 pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
-    // A chip card says itself how its holder is verified.
+    // A chip card that is inserted says itself how its holder is verified.
     let rule = cx.settings.flow.no_cvm.as_ref().filter(|_| s.chip.is_none())?;
     let presented = s.presented.as_ref()?;
     let pan = presented.secrets.pan.as_ref()?;
@@ -56,14 +56,14 @@ pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
     let amount = s.request.amount?;
     let limit = rule.limit.of(amount.currency);
     let fits = amount.minor() <= limit && card && rule.modes.contains(&presented.mode);
-    (s.kind() == Kind::Sale && fits).then_some(limit)
+    (s.kind() == Kind::Sale && fits && s.pin != Pin::ByDevice).then_some(limit)
 }
 
 pub(super) fn typed(cx: &mut Context, s: &mut Serving, entry: PinEntry) -> Next {
     s.pin = match entry {
         PinEntry::Block(block) => Pin::Typed(block),
         // The card's data says that one was typed, when it is asked for again.
-        PinEntry::Bypassed if cx.settings.flow.pin_bypass && !card::is_online(s) => Pin::Bypassed,
+        PinEntry::Bypassed if cx.settings.flow.pin_bypass && s.icc.is_none() => Pin::Bypassed,
         PinEntry::Bypassed => return Next::fail("pin-required", Class::B),
         PinEntry::Cancelled => return Next::End(Status::Cancelled, "cancelled-by-customer", Class::B),
         PinEntry::TimedOut => return Next::End(Status::Cancelled, "pin-timeout", Class::B),

@@ -20,6 +20,7 @@ fn modes(cx: &Context, s: &Serving, devices: &Devices, chosen: &[EntryMode]) -> 
         (chosen.is_empty() || chosen.contains(m))
             && (if m.row().card { row.card != CardRule::None } else { row.code })
             && (*m != EntryMode::Manual || cx.settings.flow.typed_pan)
+            && (*m != EntryMode::Contactless || !s.no_tap)
     };
     devices.modes.iter().copied().filter(allowed).collect()
 }
@@ -30,9 +31,8 @@ fn invited(cx: &Context, s: &Serving, modes: &[EntryMode]) -> Vec<EntryMode> {
     let wallets =
         || instrument::candidates(&cx.settings, &s.request).iter().any(|a| !a.rules.wallets.is_empty());
     let pays = |m: &EntryMode| match m {
-        EntryMode::Chip => card::depth(cx, s).is_some(),
-        // Not in this version.
-        EntryMode::Contactless => false,
+        EntryMode::Chip => card::depth(cx, s, Interface::Contact).is_some(),
+        EntryMode::Contactless => card::depth(cx, s, Interface::Contactless).is_some(),
         EntryMode::Code => wallets(),
         EntryMode::Swipe | EntryMode::Manual => true,
     };
@@ -82,8 +82,17 @@ pub(super) fn instrument(
     instrument: Instrument,
     token: Option<CardToken>,
 ) -> Next {
-    if matches!(instrument, Instrument::Inserted) && card::depth(cx, s).is_some() {
-        return Next::RunCard(Interface::Contact);
+    let runs = match instrument {
+        Instrument::Inserted => Some(Interface::Contact),
+        Instrument::Tapped => Some(Interface::Contactless),
+        Instrument::LeftIn
+        | Instrument::Swiped(_)
+        | Instrument::Scanned(_)
+        | Instrument::Typed { .. }
+        | Instrument::Unreadable { .. } => None,
+    };
+    if let Some(interface) = runs.filter(|interface| card::depth(cx, s, *interface).is_some()) {
+        return Next::RunCard(interface);
     }
     // It was said already.
     if matches!(
@@ -164,7 +173,7 @@ pub(super) fn take(cx: &mut Context, s: &mut Serving, devices: &Devices, present
 }
 
 pub(super) fn reads_chips(cx: &Context, s: &Serving, devices: &Devices) -> bool {
-    card::depth(cx, s).is_some() && devices.modes.contains(&EntryMode::Chip)
+    card::depth(cx, s, Interface::Contact).is_some() && devices.modes.contains(&EntryMode::Chip)
 }
 
 /// What only the running request can say against an instrument; the customer may present another.

@@ -242,7 +242,7 @@ fn answered(
     }
     if judged.partial
         && !judged.suspicious
-        && s.chip.is_none()
+        && s.icc.is_none()
         && provisional::partial(cx, s, account, stan, &answer, &trace)
     {
         return Next::Stay;
@@ -399,6 +399,11 @@ fn decided(
         RetryRule::Pin if outcome.pin => match (retry::another_pin(cx, s), &heard) {
             // Its cryptogram bears what became of the PIN: the card is run anew.
             (Some(_), Some(answer)) => card::runs_again(cx, s, answer),
+            // It was tapped: so is this.
+            (Some(_), None) if s.icc.is_some() => {
+                (s.presented, s.account, s.icc) = (None, None, None);
+                Some(Next::Present(Some("tap-again-pin")))
+            }
             (next, _) => next,
         },
         RetryRule::SignIn => retry::another_sign_in(cx, s, account, &code),

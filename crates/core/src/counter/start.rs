@@ -113,6 +113,8 @@ pub(super) fn enter(
         chip_tries: 0,
         fallback: None,
         chip_wanted: false,
+        no_tap: false,
+        icc: None,
         chip: None,
         pin: Pin::NotAsked,
         pin_tries: 0,

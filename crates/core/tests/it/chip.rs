@@ -4,7 +4,7 @@ use crate::till::{NOW, Till, host_answer, reply, sent, settings, start, tag_of, 
 use payterm_core::{Ask, Effect, Input, Step};
 use payterm_schema::{
     Instrument, Kind, Pan, Screen, Status, Time,
-    card::{CardDecision, CardFailure, CardRead, CardStep, CardWord, PinCheck},
+    card::{CardDecision, CardFailure, CardRead, CardStep, CardWord, Interface, PinCheck, Then, Verified},
     device::Key,
     host::{CodeRule, EntryMode, Plan, RetryRule},
     outcome::Class,
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 fn till() -> Till {
     let mut settings = settings();
-    settings.chip = true;
+    settings.chip = vec![Interface::Contact];
     Arc::make_mut(&mut settings.accounts[0].rules).icc = vec![Kind::Sale];
     let mut till = Till::with(settings, Vec::new());
     till.boot(NOW);
@@ -40,8 +40,12 @@ fn steps() -> Vec<Option<CardStep>> {
         Some(CardStep::Choose(Vec::new())),
         Some(CardStep::NeedPin(PinCheck::Issuer)),
         Some(CardStep::NeedPin(PinCheck::Card)),
-        Some(CardStep::GoOnline { icc: vec![0x9F, 0x27, 1, 0x80], sign: false }),
-        Some(CardStep::GoOnline { icc: vec![0x9F], sign: false }),
+        Some(CardStep::GoOnline {
+            icc: vec![0x9F, 0x27, 1, 0x80],
+            verified: Verified::PinOrNone,
+            then: Then::Card,
+        }),
+        Some(CardStep::GoOnline { icc: vec![0x9F], verified: Verified::PinOrNone, then: Then::Card }),
         done(CardDecision::Approved),
         done(CardDecision::Declined),
         done(CardDecision::Failed(CardFailure::Unreadable)),
@@ -211,7 +215,7 @@ fn what_a_chip_decides_or_blocks_is_never_swiped_instead() {
     c.ends(CardFailure::NoApplication);
     assert!(c.till.machine.running().is_none());
     let mut settings = settings();
-    (settings.chip, settings.flow.fallback.tries) = (true, 0);
+    (settings.chip, settings.flow.fallback.tries) = (vec![Interface::Contact], 0);
     let mut till = Till::with(settings, Vec::new());
     till.boot(NOW);
     till.input(Input::Devices { modes: BOTH.to_vec(), pin_pad: true, printer: true });
@@ -225,7 +229,7 @@ fn what_a_chip_decides_or_blocks_is_never_swiped_instead() {
 #[test]
 fn a_host_that_wants_the_chip_of_a_swiped_card_gets_it_in_the_same_request() {
     let mut settings = settings();
-    settings.chip = true;
+    settings.chip = vec![Interface::Contact];
     let rules = Arc::make_mut(&mut settings.accounts[0].rules);
     rules.icc = vec![Kind::Sale];
     rules.codes.insert("45".into(), CodeRule { class: Class::C, retry: RetryRule::Insert, reverse: false });
@@ -242,7 +246,11 @@ fn a_host_that_wants_the_chip_of_a_swiped_card_gets_it_in_the_same_request() {
     assert_eq!(c.swipes("101"), None, "not again");
     c.insert();
     c.says(steps()[0].clone().unwrap());
-    let asked = c.says(CardStep::GoOnline { icc: vec![0x9F, 0x27, 1, 0x80], sign: false });
+    let asked = c.says(CardStep::GoOnline {
+        icc: vec![0x9F, 0x27, 1, 0x80],
+        verified: Verified::PinOrNone,
+        then: Then::Card,
+    });
     assert!(sent(&asked).is_some_and(|stan| stan != first), "under a number of its own");
 }
 

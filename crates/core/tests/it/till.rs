@@ -42,7 +42,7 @@ pub fn settings() -> Settings {
         operators: payterm_schema::config::OperatorsConfig { required: false, ..Default::default() },
         test: true,
         printer: true,
-        chip: false,
+        chip: Vec::new(),
         snapshot_every: 1_000,
         not_before: Time(0),
         tms: None,

@@ -3,6 +3,7 @@ use super::*;
 use crate::DeviceError;
 use payterm_schema::{
     Money, Time,
+    card::Verified,
     icc::{Icc, Tag},
 };
 use payterm_simulator::card::{PERSONAS, Personas, TestCard, crypt, play};
@@ -159,7 +160,7 @@ impl Ran {
     }
     fn online(&self) -> Option<bool> {
         self.asked.iter().find_map(|step| match step {
-            CardStep::GoOnline { sign, .. } => Some(*sign),
+            CardStep::GoOnline { verified, .. } => Some(*verified == Verified::Signature),
             CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::Done { .. } => None,
         })
     }

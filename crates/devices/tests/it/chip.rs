@@ -152,8 +152,14 @@ fn a_socket_that_others_reach_is_refused() {
         );
     }
     let device = config("127.0.0.1:35963");
-    assert!(Drivers::default().run_cards(std::slice::from_ref(&device), true));
-    assert!(!Drivers::default().run_cards(&[device], false), "without a kernel no card runs");
+    assert!(Drivers::default().run_cards(std::slice::from_ref(&device), DeviceKind::ChipReader, true));
+    assert!(
+        !Drivers::default().run_cards(&[device], DeviceKind::ChipReader, false),
+        "without a kernel no card runs"
+    );
     let plain = DeviceConfig::new("chip", DeviceKind::ChipReader, "virtual");
-    assert!(!Drivers::default().run_cards(&[plain], true), "the bench's cards have no chip");
+    assert!(
+        !Drivers::default().run_cards(&[plain], DeviceKind::ChipReader, true),
+        "the bench's cards have no chip"
+    );
 }

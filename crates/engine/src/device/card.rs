@@ -124,8 +124,10 @@ impl Port for CardReader {
     fn run(mut device: CardDevice, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
         let switched = device.reader.switch().is_some();
         let (mut waits, poll) = at_first(switched);
-        // Of the run that waits for a word.
-        let mut running = None;
+        // Of the run that waits for a word; whether its card must stay meanwhile: one that is tapped has said
+        // all.
+        let mut running: Option<u64> = None;
+        let mut stays = true;
         loop {
             let order = match running {
                 Some(_) => match orders.recv_timeout(PRESENCE) {
@@ -153,6 +155,7 @@ impl Port for CardReader {
                 }
                 Some(Order::SelfTest) => up.tested(device.reader.self_test()?),
                 Some(Order::Run { tag, run }) => {
+                    stays = run.interface == Interface::Contact;
                     running = step(&mut device, up, tag, |kernel, card| kernel.run(&run, card))?;
                 }
                 Some(Order::Tell { tag, word }) if running == Some(tag) => {
@@ -168,7 +171,7 @@ impl Port for CardReader {
                     up.report(Report::Ended { tag });
                 }
                 None => match running {
-                    Some(tag) if !device.reader.present()? => {
+                    Some(tag) if stays && !device.reader.present()? => {
                         device.kernel.iter_mut().for_each(|kernel| kernel.end());
                         running = None;
                         up.report(Report::Step { tag, step: None });

@@ -296,8 +296,12 @@ pub fn i1_cards(world: &World) {
     let approved: Vec<_> = outcomes(&world.journal)
         .into_values()
         .filter(|o| o.status == Status::Approved && o.kind.row().recovery == Recovery::Reverse)
-        .filter_map(|o| Some((o.txn, o.chip?.cryptogram?)))
+        .filter_map(|o| Some((o.txn, o.entry, o.chip?.cryptogram?)))
         .collect();
+    // A card that was tapped gives no second cryptogram: the host answers its ARQC.
+    let tapped = |entry: Option<EntryMode>| entry == Some(EntryMode::Contactless);
+    let (by_tap, approved): (Vec<_>, Vec<_>) = approved.into_iter().partition(|(_, e, _)| tapped(*e));
+    let approved: Vec<_> = approved.into_iter().map(|(txn, _, shown)| (txn, shown)).collect();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
     let cryptogram = Tag::new(0x9F26).expect("a tag");
     // The frames that bore this ARQC.
@@ -331,6 +335,17 @@ pub fn i1_cards(world: &World) {
     let scripted = hex(&SCRIPTED);
     let without: Vec<_> = approved.iter().filter(|(_, c)| *c != scripted && !tcs.contains(c)).collect();
     assert!(without.is_empty(), "invariant 1: approved with a TC that no card gave: {without:?}");
+    let cards = world.cards.values().map(|card| card.lock().expect("a card"));
+    let arqcs: Vec<String> = cards
+        .flat_map(|card| {
+            card.given().iter().filter(|g| g.cid == 0x80).map(|g| hex(&g.cryptogram)).collect::<Vec<_>>()
+        })
+        .collect();
+    for (txn, _, shown) in &by_tap {
+        let paid = by_tap.iter().filter(|(_, _, other)| other == shown).count();
+        assert!(arqcs.contains(shown), "invariant 1: {txn} approved with an ARQC that no card gave");
+        assert!(paid == 1, "invariant 1: one ARQC, {paid} payments");
+    }
 }
 
 /// 8: every request ended, every obligation is answered or Stuck, every paper is out; in a time that somebody

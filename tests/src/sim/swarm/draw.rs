@@ -9,6 +9,7 @@ use crate::sim::{
 use payterm_core::{By, Settings};
 use payterm_schema::{
     HostEvent, Kind,
+    card::Interface,
     config::{RefusalWithoutMac, RouteConfig},
     kind::AmountRule,
     paper::PrintResult,
@@ -72,13 +73,20 @@ const CHIPS: [(u64, ChipCard); 11] = [
     (1, ChipCard::Persona("debit", 0)),
 ];
 
-/// In one seed of eight a kernel is there, and most who swiped insert a chip card; the others' cards have
+/// Cards and phones, by how often one is tapped.
+const TAPS: [(u64, Customer); 3] = [
+    (4, Customer::Taps("qpboc-online", 0)),
+    (1, Customer::Taps("qpboc-online", 3)),
+    (2, Customer::Taps("phone", 0)),
+];
+
+/// In one seed of eight a kernel is there, and most who swiped insert a chip card or tap one; the others' cards have
 /// none.
 fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     if seed % 8 != 6 {
         return;
     }
-    (settings.chip, settings.flow.chip_first) = (true, false);
+    (settings.chip, settings.flow.chip_first) = (vec![Interface::Contact, Interface::Contactless], false);
     // Of its own: what else a seed draws stays as it is.
     let mut rng = Rng::new(!seed);
     for _ in 0..4 {
@@ -86,7 +94,11 @@ fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     }
     for order in orders.iter_mut().filter(|o| o.customer == Customer::Swipes && o.kind.row().chip.is_some()) {
         if rng.roll(4) > 0 {
-            order.customer = Customer::Inserts(weighted(&mut rng, &CHIPS));
+            order.customer = if rng.roll(4) > 0 {
+                Customer::Inserts(weighted(&mut rng, &CHIPS))
+            } else {
+                weighted(&mut rng, &TAPS)
+            };
         }
     }
 }

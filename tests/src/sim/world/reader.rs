@@ -14,7 +14,7 @@ use payterm_devices::{
 };
 use payterm_schema::{
     AccountId, CardToken, Instrument, Pan, PaymentCode, PinBlock, RequestKey, Tracks,
-    card::{CardRead, CardRun, CardStep, CardWord, HostWord, PinCheck},
+    card::{CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck},
     device::Key,
     host::EntryMode,
     secret::PinEntry,
@@ -114,6 +114,7 @@ impl World {
                 self.later(700, Event::Customer(presented(Instrument::Scanned(code))));
             }
             Customer::Inserts(_) => self.later(700, Event::Customer(presented(Instrument::Inserted))),
+            Customer::Taps(..) => self.later(700, Event::Customer(presented(Instrument::Tapped))),
             Customer::Walks => {}
         }
     }
@@ -121,10 +122,20 @@ impl World {
     pub(super) fn run_card(&mut self, tag: u64, run: &CardRun) {
         // It may have been inserted for the order before, which a power cut has ended.
         let orders = self.order().into_iter().chain(&self.script.orders);
-        let inserted = orders
-            .map(|o| &o.customer)
-            .find_map(|customer| if let Customer::Inserts(card) = customer { Some(*card) } else { None });
-        let card = inserted.expect("a card that somebody inserts");
+        let given =
+            orders.map(|o| (o.id, &o.customer)).find_map(|(id, customer)| match (customer, run.interface) {
+                (Customer::Inserts(card), Interface::Contact) => Some((id, *card)),
+                (Customer::Taps(name, torn_at), Interface::Contactless) => {
+                    Some((id, ChipCard::Persona(name, *torn_at)))
+                }
+                (_, _) => None,
+            });
+        let (id, mut card) = given.expect("a card that somebody gives");
+        if let (ChipCard::Persona(_, torn_at), Interface::Contactless) = (&mut card, run.interface)
+            && !self.fumbled.insert(id.to_owned())
+        {
+            *torn_at = 0;
+        }
         let (mut kernel, mut reader) = match card {
             ChipCard::Persona(name, pulled_at) => self.persona(name, pulled_at),
             card => cards::scripted(scripted(card)),
