@@ -1,4 +1,4 @@
-//! Virtual chip reader, contact: a program that connects to its socket is a card that is inserted. It speaks
+//! Virtual chip reader: a program that connects to its socket is a card that is inserted, or tapped. It speaks
 //! the protocol of vsmartcard's virtual reader (vpcd): frames of a length in two bytes, big endian, and so
 //! many bytes; from the reader one byte is a control code, all else a command, which the card answers.
 use crate::{CardFault, CardReader, DeviceError, Interrupt};
@@ -28,6 +28,7 @@ const ATR_TIME: Duration = Duration::from_secs(1);
 /// Reader that listens, with the card that is connected.
 pub(crate) struct ChipSlot {
     device: String,
+    interface: Interface,
     listener: TcpListener,
     card: Option<Card>,
     /// A card was powered since the last release.
@@ -42,13 +43,20 @@ struct Card {
 }
 
 impl ChipSlot {
-    pub(crate) fn listen(device: &str, at: SocketAddr) -> Result<Self, DeviceError> {
+    pub(crate) fn listen(device: &str, interface: Interface, at: SocketAddr) -> Result<Self, DeviceError> {
         let error = |e| DeviceError::io(device, format!("listening at {at}"), e);
         let listener = TcpListener::bind(at).map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
         let woken =
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| error(e.into()))?;
-        Ok(Self { device: device.into(), listener, card: None, taken: false, woken: Arc::new(woken) })
+        Ok(Self {
+            device: device.into(),
+            interface,
+            listener,
+            card: None,
+            taken: false,
+            woken: Arc::new(woken),
+        })
     }
     fn io(&self, doing: &str, e: io::Error) -> DeviceError {
         DeviceError::io(&self.device, doing, e)
@@ -144,7 +152,7 @@ impl CardReader for ChipSlot {
         loop {
             self.look()?;
             if self.card.as_ref().is_some_and(|card| !card.spent) {
-                return Ok(Some(Interface::Contact));
+                return Ok(Some(self.interface));
             }
             let left = until.saturating_duration_since(Instant::now());
             if self.rest(left)? || left.is_zero() {

@@ -65,7 +65,7 @@ struct ScreenOptions {
     #[serde(default)]
     size: DisplaySize,
 }
-/// Options of a chip reader.
+/// Options of a chip reader, contact or contactless.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChipOptions {
@@ -99,8 +99,8 @@ fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
         let (file, PaperOptions { paper_mm: width }) = (path.transpose()?, options(device)?);
         return Ok(Keys { file, width, ..Keys::default() });
     }
-    let ChipOptions { card } =
-        if device.kind == DeviceKind::ChipReader { options(device)? } else { ChipOptions::default() };
+    let reads_cards = matches!(device.kind, DeviceKind::ChipReader | DeviceKind::ContactlessReader);
+    let ChipOptions { card } = if reads_cards { options(device)? } else { ChipOptions::default() };
     let listens = |text: String| {
         let at: Option<SocketAddr> = text.parse().ok();
         let rule = "address and port on this machine: 127.0.0.1:35963";
@@ -108,7 +108,7 @@ fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
             .ok_or_else(|| DeviceError::rule(&device.name, "options.card", rule))
     };
     let card = card.map(listens).transpose()?;
-    let ScreenOptions { size } = if device.kind == DeviceKind::ChipReader {
+    let ScreenOptions { size } = if reads_cards {
         ScreenOptions::default()
     } else if device.kind == DeviceKind::Display {
         options(device)?
@@ -125,9 +125,11 @@ fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
 fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
     let Keys { file, width, size, card } = read(device)?;
     if let Some(at) = card {
-        let reader = Box::new(ChipSlot::listen(&device.name, at)?);
-        let kernel = env.kernel.as_ref().map(|make| make());
-        return Ok(vec![Face::ChipReader(CardDevice { reader, kernel })]);
+        let tap = device.kind == DeviceKind::ContactlessReader;
+        let interface = if tap { Interface::Contactless } else { Interface::Contact };
+        let reader = Box::new(ChipSlot::listen(&device.name, interface, at)?);
+        let device = CardDevice { reader, kernel: env.kernel.as_ref().map(|make| make()) };
+        return Ok(vec![if tap { Face::ContactlessReader(device) } else { Face::ChipReader(device) }]);
     }
     let port = env.bench.attach(&device.name, device.kind)?;
     let card = |port, interface| CardDevice {

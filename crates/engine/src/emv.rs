@@ -2,7 +2,7 @@
 use payterm_devices::{EmvKernel, MakeKernel};
 use payterm_emv::{
     Tag, oda,
-    terminal::{Aid, Limits, Parameters, Terminal, TerminalData, TerminalFault},
+    terminal::{Aid, Limits, Parameters, TapLimits, Terminal, TerminalData, TerminalFault},
     tlv,
 };
 use payterm_schema::{
@@ -62,6 +62,23 @@ struct AidRow {
     tdol: Option<String>,
     #[serde(default = "yes")]
     online_pin: bool,
+    /// None: it is not for taps.
+    #[serde(default)]
+    tap: Option<TapRow>,
+}
+/// Limits for taps, in minor units.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TapRow {
+    #[serde(default)]
+    floor: u32,
+    most: u32,
+    cvm: u32,
+}
+impl From<TapRow> for TapLimits {
+    fn from(TapRow { floor, most, cvm }: TapRow) -> Self {
+        Self { floor: floor.into(), most: most.into(), cvm: cvm.into() }
+    }
 }
 fn nothing() -> String {
     "0000000000".into()
@@ -194,7 +211,7 @@ fn aid(row: &AidRow) -> Result<Aid, String> {
         ddol: Some(bytes("ddol", &row.ddol)?),
         tdol: row.tdol.as_ref().map(|text| bytes("tdol", text)).transpose()?,
         online_pin: row.online_pin,
-        tap: None,
+        tap: row.tap.map(TapLimits::from),
     })
 }
 
@@ -292,6 +309,8 @@ mod tests {
             (format!("version = 1\nspeed = 1\n{AID}"), "line 2: unknown field `speed`"),
             (format!("version = 1\n{AID}denial = \"00\""), "aid[0]: denial: 10 hex digits"),
             (format!("version = 1\n{AID}most = 100"), "application 0: percentages"),
+            (format!("version = 1\n{AID}tap = {{ most = 0, cvm = 0 }}"), "application 0: limits for taps"),
+            (format!("version = 1\n{AID}tap = {{ most = 1 }}"), "line 5: missing field `cvm`"),
             (format!("version = 1\n{AID}{AID}"), "application 1: it is there twice"),
             (format!("version = 1\nkeys = [\"{wrong}\"]\n{AID}"), "keys[0]: its checksum"),
             (format!("version = 1\nkeys = [\"{}\"]\n{AID}", &key[..40]), "keys[0]: "),

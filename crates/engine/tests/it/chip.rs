@@ -126,15 +126,16 @@ fn a_cancel_ends_the_card_between_two_commands() {
 }
 
 /// The demo with a socket for cards, and what `[emv]` needs for the test CA.
-fn rig_with_socket() -> (Rig, SocketAddr) {
+fn rig_with_socket(kind: DeviceKind) -> (Rig, SocketAddr) {
     // A port that is free now.
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rig = Rig::new(|config| {
-        let chip = config.devices.iter_mut().find(|device| device.kind == DeviceKind::ChipReader).unwrap();
-        chip.options.insert("card".into(), at.to_string().into());
+        let reader = config.devices.iter_mut().find(|device| device.kind == kind).unwrap();
+        reader.options.insert("card".into(), at.to_string().into());
         let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
         let text = format!(
-            "version = 1\nkeys = [\"{key}\"]\n[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n"
+            "version = 1\nkeys = [\"{key}\"]\n[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n\
+             tap = {{ most = 500_000, cvm = 1_000 }}\n"
         );
         let path = config.store.dir.parent().unwrap().join("emv.toml");
         std::fs::write(&path, text).unwrap();
@@ -150,7 +151,7 @@ fn insert(rig: &Rig, card: TestCard, at: SocketAddr) -> Inserted {
 
 #[test]
 fn a_card_behind_a_socket_pays_through_the_configured_kernel() {
-    let (mut rig, at) = rig_with_socket();
+    let (mut rig, at) = rig_with_socket(DeviceKind::ChipReader);
     let before = balance(&rig);
     let key = rig.begin_patiently(sale("a"));
     let inserted = insert(&rig, slot::card("debit"), at);
@@ -175,4 +176,27 @@ fn a_card_behind_a_socket_pays_through_the_configured_kernel() {
     rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
     assert_eq!(rig.end(&key, true).status, Status::Approved);
     assert_eq!(balance(&rig), before - 2 * 1_234);
+}
+
+#[test]
+fn a_card_that_is_tapped_pays_with_its_pin_and_a_torn_tap_is_repeated() {
+    let (mut rig, at) = rig_with_socket(DeviceKind::ContactlessReader);
+    let balance = |rig: &Rig| rig.acquirer.balance("card:chip-qpboc-online-2").unwrap();
+    let before = balance(&rig);
+    let key = rig.begin_patiently(sale("a"));
+    // In the field, and gone before it was asked for anything.
+    drop(insert(&rig, slot::card("qpboc-online"), at));
+    std::thread::sleep(Duration::from_millis(300));
+    let inserted = insert(&rig, slot::card("qpboc-online"), at);
+    rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
+    // It has said all.
+    let card = inserted.pull();
+    let outcome = rig.end(&key, true);
+    assert_eq!(
+        (outcome.status, outcome.entry),
+        (Status::Approved, Some(EntryMode::Contactless)),
+        "{outcome:?}"
+    );
+    assert_eq!((outcome.pin, balance(&rig)), (true, before - 1_234));
+    assert_eq!(card.given().iter().map(|given| given.cid).collect::<Vec<_>>(), [0x80]);
 }
