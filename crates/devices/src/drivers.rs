@@ -177,8 +177,8 @@ impl Drivers {
         devices.iter().any(|d| self.is_virtual(d))
     }
 
-    /// Tells whether chip cards run on one of the readers of this kind: a kernel of the reader's own is there,
-    /// or (`kernel`) the terminal's.
+    /// Tells whether chip cards run on one of the readers of this kind: a kernel of the reader's own is
+    /// there, or (`kernel`) the terminal's.
     pub fn run_cards(&self, devices: &[DeviceConfig], kind: DeviceKind, kernel: bool) -> bool {
         devices.iter().filter(|device| device.kind == kind).any(|device| {
             let driver = self.0.iter().find(|row| row.driver == device.driver);

@@ -1,4 +1,5 @@
-//! Card kernel of our own: pumps the contact kernel and the taps of `crates/emv` over any reader, on the caller's thread.
+//! Card kernel of our own: pumps the contact kernel and the taps of `crates/emv` over any reader, on the
+//! caller's thread.
 //!
 //! Invariant: it approves only what the kernel approved; it never sees a PIN; its log lines hold no value of
 //! a card.

@@ -1,6 +1,6 @@
-//! Virtual chip reader: a program that connects to its socket is a card that is inserted, or tapped. It speaks
-//! the protocol of vsmartcard's virtual reader (vpcd): frames of a length in two bytes, big endian, and so
-//! many bytes; from the reader one byte is a control code, all else a command, which the card answers.
+//! Virtual chip reader: a program that connects to its socket is a card that is inserted, or tapped. It
+//! speaks the protocol of vsmartcard's virtual reader (vpcd): frames of a length in two bytes, big endian,
+//! and so many bytes; from the reader one byte is a control code, all else a command, which the card answers.
 use crate::{CardFault, CardReader, DeviceError, Interrupt};
 use payterm_schema::card::Interface;
 use rustix::{

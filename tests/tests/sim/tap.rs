@@ -1,4 +1,5 @@
-//! Cards and phones that are tapped: the card says all before the host is asked, and the host's word is final.
+//! Cards and phones that are tapped: the card says all before the host is asked, and the host's word is
+//! final.
 use payterm_core::Settings;
 use payterm_schema::{
     Status,

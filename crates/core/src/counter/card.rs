@@ -306,8 +306,8 @@ fn at_work(
     }
 }
 
-/// A card that was tapped has said all: from here on it is sent as a swiped one, and a payment beyond what the
-/// shop lets pass without is asked for its PIN, whatever the card wants.
+/// A card that was tapped has said all: from here on it is sent as a swiped one, and a payment beyond what
+/// the shop lets pass without is asked for its PIN, whatever the card wants.
 fn tapped(cx: &mut Context, s: &mut Serving, verified: Verified) -> Next {
     if let Some(chip) = s.chip.take() {
         chip.end(cx);

@@ -12,7 +12,8 @@ pub(super) const PPSE: &[u8] = b"2PAY.SYS.DDF01";
 /// File and number of the record that is signed anew in each tap.
 pub(super) const SIGNED: (u8, u8) = (4, 1);
 
-/// Terminal transaction qualifiers (9F66): offline only, online PIN, signature; online, verification required.
+/// Terminal transaction qualifiers (9F66): offline only, online PIN, signature; online, verification
+/// required.
 const OFFLINE_ONLY: u8 = 0x08;
 const ONLINE_PIN: u8 = 0x04;
 const SIGNATURE: u8 = 0x02;

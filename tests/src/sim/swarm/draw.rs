@@ -80,8 +80,8 @@ const TAPS: [(u64, Customer); 3] = [
     (2, Customer::Taps("phone", 0)),
 ];
 
-/// In one seed of eight a kernel is there, and most who swiped insert a chip card or tap one; the others' cards have
-/// none.
+/// In one seed of eight a kernel is there, and most who swiped insert a chip card or tap one; the others'
+/// cards have none.
 fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     if seed % 8 != 6 {
         return;
