@@ -6,6 +6,7 @@ pub mod counter;
 pub mod disk;
 pub mod drain;
 pub mod kills;
+pub mod pcscd;
 pub mod proxy;
 pub mod stack;
 pub mod tap;

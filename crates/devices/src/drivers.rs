@@ -1,5 +1,7 @@
 //! Register of drivers, a value: the engine is given one, and whoever makes it may enter drivers of their
 //! own.
+#[cfg(feature = "pcsc")]
+use crate::pcsc_reader;
 use crate::{
     CardDevice, CardKernel, DeviceError, Display, Printer, Source, VirtualBench, escpos, virtual_driver,
 };
@@ -101,7 +103,12 @@ pub struct Drivers(Vec<Registration>);
 /// The drivers that come with payterm.
 impl Default for Drivers {
     fn default() -> Self {
-        Self(vec![virtual_driver::registration(), escpos::registration()])
+        Self(vec![
+            virtual_driver::registration(),
+            escpos::registration(),
+            #[cfg(feature = "pcsc")]
+            pcsc_reader::registration(),
+        ])
     }
 }
 

@@ -14,6 +14,8 @@ pub mod emv_kernel;
 pub mod error;
 mod escpos;
 mod options;
+#[cfg(feature = "pcsc")]
+mod pcsc_reader;
 mod printer;
 pub mod scripted;
 pub mod soft_printer;

@@ -2,6 +2,7 @@
 mod apply;
 mod canary;
 mod captured;
+mod chip;
 mod common;
 mod counter;
 mod independent;
@@ -9,6 +10,7 @@ mod inhibitors;
 mod kills;
 mod operators;
 mod payments;
+mod pcsc;
 mod queue;
 mod reserve;
 mod selftest;
