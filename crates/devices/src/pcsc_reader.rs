@@ -63,8 +63,7 @@ fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
     let contact = device.kind == DeviceKind::ChipReader;
     let interface = if contact { Interface::Contact } else { Interface::Contactless };
     let reader = Box::new(PcscReader::open(&device.name, rule, interface)?);
-    // No kernel of the terminal's runs a contactless card.
-    let kernel = env.kernel.as_ref().filter(|_| contact).map(|make| make());
+    let kernel = env.kernel.as_ref().map(|make| make());
     let face = if contact { Face::ChipReader } else { Face::ContactlessReader };
     Ok(vec![face(CardDevice { reader, kernel })])
 }
@@ -191,11 +190,18 @@ impl CardReader for PcscReader {
         let pulled = self.watch.is_pulled(found.card, Duration::ZERO);
         pulled.map(|pulled| !pulled).map_err(|lost| lost.error(&self.device))
     }
+    fn occupied(&mut self) -> Result<bool, DeviceError> {
+        let card = self.watch.card().map_err(|lost| lost.error(&self.device))?;
+        Ok(card.is_some() && card == self.spent)
+    }
     fn release(&mut self) -> Result<(), DeviceError> {
-        if let Some(Found { talk: Talking::Now(talk), .. }) = self.found.take() {
+        let found = self.found.take();
+        let taken = found.as_ref().filter(|found| !matches!(found.talk, Talking::NotYet)).map(|f| f.card);
+        if let Some(Found { talk: Talking::Now(talk), .. }) = found {
             talk.hang_up(OFF_TIME);
         }
-        self.spent = self.watch.card().map_err(|lost| lost.error(&self.device))?;
+        let now = self.watch.card().map_err(|lost| lost.error(&self.device))?;
+        self.spent = taken.or(now);
         Ok(())
     }
     fn interrupt(&self) -> Interrupt {

@@ -146,8 +146,12 @@ impl Inserted {
         let Some(Face::ChipReader(CardDevice { mut reader, .. })) = faces.into_iter().next() else {
             return Err("no reader".into());
         };
-        // One that was just opened takes a moment to see; the card may be out already.
-        reader.wait(Duration::from_secs(1))?;
+        // One that was just opened takes a moment to see.
+        let out = || self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        until("the card is seen", || out() || reader.wait(Duration::ZERO).is_ok_and(|card| card.is_some()))?;
+        if out() {
+            reader.wait(Duration::from_secs(1))?;
+        }
         let card = self.pull()?;
         until("the pull is seen", || reader.wait(Duration::ZERO).is_ok_and(|found| found.is_none()))?;
         Ok(card)

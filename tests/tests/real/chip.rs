@@ -4,7 +4,7 @@ use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Status, Terminal, Time,
-    config::{Config, DeviceConfig, EmvConfig},
+    config::{DeviceConfig, EmvConfig, Language},
     device::{DeviceKind, DeviceState},
     host::EntryMode,
 };
@@ -22,64 +22,40 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3);
 const PLAIN: Behaviour = Behaviour { t0: false, pull_at: None, mute_at: None };
 
-/// F55 of a sale and of a reversal, as in docs/host-protocol.md.
-const ICC: &str = r#"["9F26", "9F27", "9F10", "9F37", "9F36", "95", "9A", "9C", "9F02", "5F2A", "82", "9F1A",
-    "9F03", "9F33", "9F34", "9F35", "9F1E", "84", "9F09"]"#;
-const BACK: &str = r#"["95", "9F1E", "9F10", "9F36", "DF31"]"#;
-
-/// The profile with the chip's data in a sale, and in its answer, where the built-in one has none.
-fn chip_profile(config: &mut Config) -> Done {
-    let mut text = include_str!("../../../crates/hosts/profiles/unionpay.toml").to_owned();
-    if text.contains("{icc}") {
-        return Ok(());
-    }
-    let sale = "values = { 3 = \"000000\", 25 = \"00\", 60 = \"22{batch}000501\" }";
-    let chip = sale.replace("60 =", "55 = \"{icc}\", 60 =");
-    for (old, new) in [
-        (sale, format!("{chip}\nicc = {ICC}")),
-        ("[reversal] ", format!("[reversal]\nicc = {BACK} ")),
-        ("\nrrn = 37", "\nrrn = 37\nicc = 55".into()),
-    ] {
-        assert_eq!(text.matches(old).count(), 1, "{old}");
-        text = text.replace(old, &new);
-    }
-    let path = config.store.dir.with_file_name("chip.toml");
-    std::fs::write(&path, text)?;
-    config.accounts[0].profile = path.display().to_string();
-    Ok(())
-}
-
-/// paytermd with the first virtual reader of pcscd in place of its virtual one.
+/// paytermd with the virtual readers of pcscd in place of its own: cards are inserted into the first, and
+/// tapped on the second.
 fn stack() -> Done<Stack> {
     Stack::start(|config, _| {
-        config.devices.retain(|device| device.kind != DeviceKind::ChipReader);
-        let mut chip = DeviceConfig::new("chip", DeviceKind::ChipReader, "pcsc");
-        chip.options.insert("reader".into(), READERS[0].0.into());
-        config.devices.push(chip);
+        let kinds = [("chip", DeviceKind::ChipReader), ("tap", DeviceKind::ContactlessReader)];
+        config.devices.retain(|device| kinds.iter().all(|(_, kind)| device.kind != *kind));
+        for ((name, kind), (reader, _)) in kinds.into_iter().zip(READERS) {
+            let mut device = DeviceConfig::new(name, kind, "pcsc");
+            device.options.insert("reader".into(), reader.into());
+            config.devices.push(device);
+        }
+        config.terminal.language = Language::En;
         let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
         let emv = config.store.dir.with_file_name("emv.toml");
-        let text = format!(
-            "version = 1\nkeys = [\"{key}\"]\n[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n"
-        );
+        let aid = |last| {
+            format!(
+                "[[aid]]\naid = \"A0000003330101{last}\"\nversion = \"0030\"\n\
+                 tap = {{ most = 500_000, cvm = 1_000 }}\n"
+            )
+        };
+        let text = format!("version = 1\nkeys = [\"{key}\"]\n{}{}", aid("01"), aid("02"));
         std::fs::write(&emv, text).expect("a file");
-        config.emv = Some(EmvConfig::new(emv));
-        chip_profile(config).expect("a profile");
+        // A card is mute soon.
+        config.emv = Some(EmvConfig { card_ms: 500, ..EmvConfig::new(emv) });
     })
 }
 
-/// A card of today with Alice's number, whose issuer does not answer its cryptogram.
-fn card() -> Done<TestCard> {
+/// The persona's card, of today.
+fn card(persona: &str) -> Done<TestCard> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
     let today = Time(now.try_into()?).local(480);
     let bcd = |n: u8| n / 10 * 16 + n % 10;
     let date = [(today.year() % 100) as u8, today.month().into(), today.day()].map(bcd);
-    let answered = "issuer_authentication = \"external\"";
-    let personas = PERSONAS.replace("6212345678900010101", ALICE.0).replacen(
-        answered,
-        "issuer_authentication = \"none\"",
-        1,
-    );
-    Ok(TestCard::new(&Personas::parse(&personas)?, "debit", date)?)
+    Ok(TestCard::new(&Personas::parse(PERSONAS)?, persona, date)?)
 }
 fn insert(card: TestCard, behaviour: Behaviour) -> Done<Inserted> {
     Inserted::insert(card, READERS[0].1, behaviour)
@@ -125,7 +101,7 @@ async fn cards_pay_though_pcscd_goes_and_comes_back() -> Done {
     let mut pcscd = Pcscd::start()?;
     let mut stack = stack()?;
     let (client, mut virtuals, pid) = (stack.client().await?, stack.virtuals()?, stack.daemon_pid());
-    let card = pays(&client, &mut virtuals, "a", card()?).await?;
+    let card = pays(&client, &mut virtuals, "a", card("debit")?).await?;
     // A wrong PIN first: the card in the reader runs again.
     begun(&client, &mut virtuals, "wrong").await?;
     let inserted = insert(card, PLAIN)?;
@@ -173,7 +149,7 @@ async fn a_card_that_is_pulled_at_any_command_leaves_the_books_right() -> Done {
     let _pcscd = Pcscd::start()?;
     let stack = stack()?;
     let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
-    let (mut card, mut approved, mut ends) = (card()?, 0, Vec::new());
+    let (mut card, mut approved, mut ends) = (card("debit")?, 0, Vec::new());
     // More than a sale has.
     for at in 1..=20 {
         let id = format!("pull-{at}");
@@ -206,5 +182,55 @@ async fn a_card_that_is_pulled_at_any_command_leaves_the_books_right() -> Done {
         "{ends:?}"
     );
     assert_eq!(client.recall(&caller(), &key("pull-1")).await?.outcome, last(&client, "pull-1").await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_card_may_do_besides_paying() -> Done {
+    if !alone("chip::what_a_card_may_do_besides_paying") {
+        return Ok(());
+    }
+    let _pcscd = Pcscd::start()?;
+    let stack = stack()?;
+    let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
+    // Refused behind the host's yes: taken back.
+    begun(&client, &mut virtuals, "refuses").await?;
+    let inserted = insert(card("refuses-after-approval")?, PLAIN)?;
+    let outcome = last(&client, "refuses").await;
+    is(&outcome, Status::Declined);
+    assert_eq!(outcome.reason.map(|r| r.code).as_deref(), Some("card-refused-approval"));
+    until("its reversal", || stack.net("cup").is_ok_and(|net| net == 0))?;
+    inserted.take_out()?;
+    // Two applications: the customer takes the second.
+    begun(&client, &mut virtuals, "two").await?;
+    let inserted = insert(card("both")?, PLAIN)?;
+    if virtuals.wait_screen("2 PBOC CREDIT", Duration::from_secs(8)).is_err() { eprintln!("DBG {:?} {:?}", virtuals.screen(), virtuals.devices()); }
+    virtuals.key("2", When::Queue)?;
+    let outcome = last(&client, "two").await;
+    is(&outcome, Status::Approved);
+    assert_eq!(outcome.chip.as_ref().map(|c| c.aid.as_str()), Some("A000000333010102"), "{outcome:?}");
+    inserted.take_out()?;
+    // A chip that says nothing, three times: its stripe is taken.
+    begun(&client, &mut virtuals, "mute").await?;
+    let mut mute = card("debit")?;
+    for n in 1..=3 {
+        let inserted = insert(mute, Behaviour { mute_at: Some(1), ..PLAIN })?;
+        virtuals.wait_screen(if n < 3 { "Card not read" } else { "Swipe the card" }, PATIENCE)?;
+        mute = inserted.take_out()?;
+    }
+    let stripe = format!(";{}={}20100000000000?", ALICE.0, ALICE.1);
+    virtuals.swipe_tracks(&stripe, false, SOON)?;
+    virtuals.pin(PIN, SOON)?;
+    let outcome = last(&client, "mute").await;
+    is(&outcome, Status::Approved);
+    assert_eq!((outcome.entry, outcome.fallback), (Some(EntryMode::Swipe), true), "{outcome:?}");
+    // A tap, with its PIN.
+    begun(&client, &mut virtuals, "tap").await?;
+    let _tapped = Inserted::insert(card("qpboc-online")?, READERS[1].1, PLAIN)?;
+    virtuals.pin(PIN, SOON)?;
+    let outcome = last(&client, "tap").await;
+    is(&outcome, Status::Approved);
+    assert_eq!((outcome.entry, outcome.pin), (Some(EntryMode::Contactless), true), "{outcome:?}");
+    until("the acquirer has three", || stack.net("cup").is_ok_and(|net| net == 3 * 1234))?;
     Ok(())
 }
