@@ -21,8 +21,8 @@ pub enum Step {
     /// By contact an application is selected, its name as the terminal has it; before the card learns of the
     /// payment its limits may be replaced: [`Input::Parameters`].
     Parameters(Vec<u8>),
-    /// The card is read: [`Input::Proceed`]. In a tap it has answered all, and may leave the field; that it is
-    /// gone is no input any more.
+    /// The card is read: [`Input::Proceed`]. In a tap it has answered all, and may leave the field; that it
+    /// is gone is no input any more.
     Read(Box<CardRead>),
     /// A PIN is asked for: [`Input::Pin`].
     Pin(PinAsk),

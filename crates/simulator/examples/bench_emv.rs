@@ -1,8 +1,8 @@
 //! Time of the kernel in a whole run with a card, without the card: DDA, online PIN, an issuer that is
 //! authenticated, approval (keys: CA 1984, issuer 1408, card 1152 bits, exponent 3); against the three RSA
 //! operations that are in it, and, with the feature `openssl`, OpenSSL's of the same numbers. Turn by turn,
-//! medians. Of a tap that the card decides alone, its dynamic signature (fDDA) checked, in the same way. And of
-//! a field 55 (160 bytes, `tests/peers/message.json`), parsed and looked up. One JSON object
+//! medians. Of a tap that the card decides alone, its dynamic signature (fDDA) checked, in the same way. And
+//! of a field 55 (160 bytes, `tests/peers/message.json`), parsed and looked up. One JSON object
 //! a line.
 use payterm_emv::{
     Contact, Tag, Tags, Tap,

@@ -1,5 +1,5 @@
-//! Test cards: a chip card in process that answers commands (EMV 4.4 Books 1 to 3, qPBOC), made from a persona
-//! under a generated test CA.
+//! Test cards: a chip card in process that answers commands (EMV 4.4 Books 1 to 3, qPBOC), made from a
+//! persona under a generated test CA.
 //!
 //! Invariant: its counters and tries only move as a real card's do, whatever it is told and whenever it is
 //! pulled; what a terminal sends never makes it panic.

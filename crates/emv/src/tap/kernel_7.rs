@@ -183,8 +183,8 @@ fn online(run: &mut Run) -> Turn {
     Ok(Go::Ask(Step::Online(Box::new(online)), Phase::Kernel7(Wait::Online)))
 }
 
-/// Why a TC is not taken: exception file, dates, signature. A card may wish to be inserted where its signature
-/// is not right (9F6C byte 1 bit 5).
+/// Why a TC is not taken: exception file, dates, signature. A card may wish to be inserted where its
+/// signature is not right (9F6C byte 1 bit 5).
 fn refused(run: &mut Run) -> Option<Go> {
     if run.proceed.listed {
         return Some(Go::End(Verdict::Declined, Why::Listed));

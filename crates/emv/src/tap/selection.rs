@@ -37,8 +37,8 @@ pub(super) fn begin(run: &Run) -> Turn {
     Ok(Go::Send(Command::select(PPSE, false), Phase::Directory))
 }
 
-/// The directory's entries stand in the answer to its SELECT, which has room for 28 of them: no bound of their
-/// own is needed.
+/// The directory's entries stand in the answer to its SELECT, which has room for 28 of them: no bound of
+/// their own is needed.
 pub(super) fn directory(run: &mut Run, reply: &Reply) -> Turn {
     if reply.sw == 0x6A81 {
         return Err(Why::CardBlocked);

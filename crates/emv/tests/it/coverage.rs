@@ -2,7 +2,8 @@
 use payterm_emv::verification::{Row, TSI, TVR, Use};
 use std::fmt::Write as _;
 
-/// Topic (EMV 4.4, contactless books), and the reading that is built. The stricter one, but where it says "milder".
+/// Topic (EMV 4.4, contactless books), and the reading that is built. The stricter one, but where it says
+/// "milder".
 const UNSETTLED: [(&str, &str); 43] = [
     ("Book 1, selection", "6D00 to GET PROCESSING OPTIONS drops the application, as 6985 does. Milder"),
     ("Book 1, selection", "a name longer than an AID of exact match is not taken; the next one is asked for"),

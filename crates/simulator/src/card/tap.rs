@@ -1,7 +1,7 @@
 //! A test card in the field (qPBOC; EMV contactless Book B, directory): SELECT of the directory, and GET
 //! PROCESSING OPTIONS, which answers with the cryptogram and all that belongs to it.
 use super::{
-    Answer, Given, Run, Selected, Session, Stage, TestCard,
+    Answer, Given, Run, Session, Stage, TestCard,
     authorise::{AAC, ARQC, TC, approves_alone, cryptogram, fixed, number},
     issue::{Application, object, track2},
     persona::TapCvm,
@@ -12,7 +12,7 @@ pub(super) const PPSE: &[u8] = b"2PAY.SYS.DDF01";
 /// File and number of the record that is signed anew in each tap.
 pub(super) const SIGNED: (u8, u8) = (4, 1);
 
-/// Terminal transaction qualifiers (9F66): offline only, online PIN, signature; online, verification required.
+/// Terminal transaction qualifiers (9F66): offline only, online PIN, signature; online, CVM required.
 const OFFLINE_ONLY: u8 = 0x08;
 const ONLINE_PIN: u8 = 0x04;
 const SIGNATURE: u8 = 0x02;
@@ -39,7 +39,6 @@ impl TestCard {
     /// The answer to GET PROCESSING OPTIONS with these values, for the application at this place.
     pub(super) fn tap(&mut self, n: usize, values: &[u8]) -> Answer {
         let (derivation, drawn) = (self.derivation, self.random());
-        let Some(Selected::Application(_)) = self.session.selected else { return Err(sw::CONDITIONS) };
         let application = &self.applications[n];
         let tap = application.row.tap.as_ref().ok_or(sw::CONDITIONS)?;
         let list = &tap.pdol.0;
