@@ -351,7 +351,8 @@ impl TestCard {
         let application = &mut self.applications[n];
         application.atc = application.atc.checked_add(1).ok_or(sw::CONDITIONS)?;
         if self.session.tapped {
-            return self.tap(n, values);
+            let drawn = self.random();
+            return self.tap(n, values, drawn);
         }
         self.session.run = Some(Run { pdol: values.to_vec(), ..Run::default() });
         let answer = [object(0x82, &application.aip), object(0x94, &application.afl)].concat();

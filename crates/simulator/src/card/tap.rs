@@ -36,9 +36,10 @@ impl TestCard {
         Ok(object(0x6F, &[object(0x84, PPSE), inner].concat()))
     }
 
-    /// The answer to GET PROCESSING OPTIONS with these values, for the application at this place.
-    pub(super) fn tap(&mut self, n: usize, values: &[u8]) -> Answer {
-        let (derivation, drawn) = (self.derivation, self.random());
+    /// The answer to GET PROCESSING OPTIONS with these values, for the application at this place; `drawn`:
+    /// what its random number is of.
+    pub(super) fn tap(&mut self, n: usize, values: &[u8], drawn: [u8; 8]) -> Answer {
+        let derivation = self.derivation;
         let application = &self.applications[n];
         let tap = application.row.tap.as_ref().ok_or(sw::CONDITIONS)?;
         let list = &tap.pdol.0;
