@@ -76,8 +76,7 @@ impl Reading {
             return Err(Why::Malformed(Tag(0x70)));
         }
         if record.saturating_sub(first) < signed {
-            // Book 3 §10.3: files 11 to 30 are signed with their template, and one without it cannot be
-            // signed.
+            // Book 3 §10.3: files 11 to 30 are signed with their template, and one without it cannot be.
             run.signed = match (run.signed.take(), template) {
                 (Some(all), Some(inner)) => Some(joined(&all, if sfi <= 10 { inner } else { &reply.data })),
                 (None, _) | (_, None) => None,

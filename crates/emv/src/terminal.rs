@@ -148,8 +148,8 @@ impl Limits {
     }
 }
 
-/// Limits of an application for taps, in minor units (EMV contactless Book A, entry point configuration
-/// data).
+/// Limits of an application for taps, in minor units (EMV contactless Book A, configuration data of the entry
+/// point).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapLimits {
     /// DF19. What is above it goes online.

@@ -291,7 +291,7 @@ impl TestCard {
             _ => return Err(sw::P1_P2),
         };
         if apdu.data == tap::PPSE && !next {
-            return tap::select_taps(self);
+            return self.select_taps();
         }
         if apdu.data == PSE && self.pse && !next {
             self.session = Session { selected: Some(Selected::Directory), ..Session::default() };
@@ -351,7 +351,8 @@ impl TestCard {
         let application = &mut self.applications[n];
         application.atc = application.atc.checked_add(1).ok_or(sw::CONDITIONS)?;
         if self.session.tapped {
-            return tap::tap(self, n, values);
+            let drawn = self.random();
+            return self.tap(n, values, drawn);
         }
         self.session.run = Some(Run { pdol: values.to_vec(), ..Run::default() });
         let answer = [object(0x82, &application.aip), object(0x94, &application.afl)].concat();

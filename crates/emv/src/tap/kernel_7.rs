@@ -202,29 +202,41 @@ fn refused(run: &mut Run) -> Option<Go> {
         }
         Err(flaw) => Some(flaw),
     };
-    run.log.push(Note::Fdda(flaw.clone()));
+    run.log.push(Note::Fdda(flaw.as_ref().map(Unsigned::to_string)));
     flaw?;
     let [wishes, _] = qualifiers(run).unwrap_or_default();
     let verdict = if wishes & 0x10 != 0 { Verdict::Ended(Next::InsertInstead) } else { Verdict::Declined };
     Some(Go::End(verdict, Why::Lied(Lie::Signature)))
 }
 
-/// Checks the dynamic signature: over 9F37, 9F02, 5F2A and 9F69. Its dynamic number, or what is wrong.
-fn signature(run: &Run) -> Result<Vec<u8>, String> {
+/// Why a dynamic signature is not right.
+#[derive(Debug, thiserror::Error)]
+enum Unsigned {
+    #[error("82 has no dynamic authentication")]
+    NotOffered,
+    #[error("{0} is missing")]
+    Missing(Tag),
+    #[error("9F69: another version than 01")]
+    Version,
+    #[error("a record that is signed, or 9F4A, is malformed")]
+    Records,
+    #[error(transparent)]
+    Flaw(#[from] oda::Flaw),
+}
+
+/// Checks the dynamic signature: over 9F37, 9F02, 5F2A and 9F69. Gives its dynamic number.
+fn signature(run: &Run) -> Result<Vec<u8>, Unsigned> {
     if !run.aip_has(0x20) {
-        return Err("82 has no dynamic authentication".to_owned());
+        return Err(Unsigned::NotOffered);
     }
-    let get = |tag: u32| run.tags.get(Tag(tag)).ok_or(format!("{} is missing", Tag(tag)));
+    let get = |tag: u32| run.tags.get(Tag(tag)).ok_or(Unsigned::Missing(Tag(tag)));
     let (related, signed) = (get(0x9F69)?, get(0x9F4B)?);
     if related.first() != Some(&FDDA_VERSION) {
-        return Err("9F69 is of another version than 01".to_owned());
+        return Err(Unsigned::Version);
     }
     let values = [get(0x9F37)?, get(0x9F02)?, get(0x5F2A)?, related].concat();
-    let key = match run.authenticate(oda::card_key) {
-        Some(key) => key.map_err(|flaw| flaw.to_string())?,
-        None => return Err("what is signed is malformed".to_owned()),
-    };
-    oda::dynamic_data(&key, signed, &values).map_err(|flaw| flaw.to_string())
+    let key = run.authenticate(oda::card_key).ok_or(Unsigned::Records)??;
+    Ok(oda::dynamic_data(&key, signed, &values)?)
 }
 
 /// How the cardholder is verified.
@@ -246,9 +258,9 @@ fn method(run: &Run) -> Result<Method, Why> {
     let [can, needs, ..] = run.own.ttq;
     let [first, second] = qualifiers(run).unwrap_or_default();
     let (pin, sign, device) = (first & 0x80 != 0, first & 0x40 != 0, second & 0x80 != 0);
-    // Its signed copy (9F69 bytes 6 and 7) must say the same.
-    let copy = run.tags.get(Tag(0x9F69)).and_then(|related| related.get(5..7));
-    let told_twice = copy.is_none_or(|copy| copy == [first, second]);
+    // Where there is one, its signed copy (9F69 bytes 6 and 7) must say the same.
+    let related = run.tags.get(Tag(0x9F69));
+    let told_twice = related.is_none_or(|related| related.get(5..7) == Some(&[first, second]));
     if pin && can & ONLINE_PIN != 0 && run.proceed.online_pin {
         Ok(Method::OnlinePin)
     } else if device && told_twice {

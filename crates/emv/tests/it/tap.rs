@@ -177,6 +177,7 @@ fn book_c7_the_card_says_how_its_holder_is_verified() {
     let two = |copy: &str| card("A0", &format!("9F6C020080 9F690701 01020304 {copy}"));
     assert_eq!(at(100_000).told(two("0080")), fine);
     assert_eq!(at(100_000).told(two("0000")), cvm);
+    assert_eq!(at(100_000).told(card("A0", "9F6C020080 9F690501 01020304")), cvm, "and one without them");
     // Neither key nor pad for a PIN; the card's second wish is taken.
     let no_key = |t: &mut Taps| t.setup.proceed.online_pin = false;
     assert_eq!(at(100_000).with(no_key).told(card("A0", "9F6C028000")), cvm);
@@ -363,6 +364,51 @@ fn a_card_that_leaves_before_its_last_answer_is_tapped_again() {
         assert_eq!(told, "Ended(TapAgain), the card is gone: Removed", "{leaves}");
     }
     assert_eq!(taps().with(|t| t.leaves = Some(4)).told(records), "Approved(Host), all is done");
+}
+
+#[test]
+fn a_tap_has_the_bounds_of_every_run() {
+    let endless = card("A0", &tlv("94", &"0801FF00".repeat(3)));
+    let endless = endless.on("00B2", &ok("7000"));
+    let ran = taps().run(endless);
+    assert_eq!(ran.told(), "Ended(InsertInstead), too much: commands");
+    assert_eq!(ran.sent.len(), usize::from(COMMANDS_MAX));
+}
+
+#[test]
+fn what_was_not_asked_ends_a_tap() {
+    let host = || Input::Host(approved());
+    let told = |inputs: Vec<Input<'_>>| {
+        let setup = taps().setup;
+        let parameters = Parameters::new(1, setup.aids, Vec::new(), Vec::new()).unwrap();
+        let terminal = Arc::new(Terminal::new(setup.data).unwrap());
+        let (mut tap, mut step) = Tap::start(terminal, Arc::new(parameters), setup.payment).unwrap();
+        let mut card = card("A0", "");
+        while let Step::Send(command) = step {
+            step = tap.step(Input::Answer(&card.answer(&command)));
+        }
+        for input in inputs {
+            step = tap.step(input);
+        }
+        let Step::Done(end) = step else { panic!("it goes on") };
+        format!("{:?}, {}", end.verdict, end.why)
+    };
+    let proceed = || Input::Proceed(taps().setup.proceed);
+    let wrong = "Ended(Nothing), told what was not asked";
+    for inputs in [
+        vec![host()],
+        vec![Input::Pin(PinWord::Entered)],
+        vec![Input::Answer(&[0x90, 0x00])],
+        vec![Input::Gone(Gone::Removed)],
+        vec![Input::Chosen(Some(0))],
+        vec![proceed(), proceed()],
+        vec![proceed(), host(), host()],
+    ] {
+        assert_eq!(told(inputs), wrong);
+    }
+    assert_eq!(told(vec![proceed(), host()]), "Approved(Host), all is done");
+    assert_eq!(told(vec![proceed(), Input::Stop]), "Ended(Nothing), stopped");
+    assert_eq!(told(vec![Input::TimeOut]), "Ended(Nothing), timed out");
 }
 
 #[test]
