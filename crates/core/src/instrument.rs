@@ -32,9 +32,6 @@ pub struct Presented {
 /// Text id of why an instrument was not taken; the customer may present another.
 pub type Problem = &'static str;
 
-/// A card of before is still in the reader.
-pub const LEFT_IN: Problem = "take-card-out";
-
 /// Which wallet a payment code belongs to (host-protocol §8): WeChat 18 digits 10-15, Alipay 16 to 24 digits
 /// 25-30, UnionPay 19 or 20 digits 62.
 pub fn wallet_of(code: &PaymentCode) -> Option<Wallet> {
@@ -70,7 +67,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
             })
         }
         Instrument::Inserted => Err("chip-not-supported"),
-        Instrument::LeftIn => Err(LEFT_IN),
+        Instrument::LeftIn => Err("take-card-out"),
         Instrument::Tapped => Err("tap-not-supported"),
         Instrument::Scanned(_) if !kind.row().code => Err("code-not-for-kind"),
         Instrument::Scanned(code) => {

@@ -467,8 +467,7 @@ impl TerminalActor {
 
     fn devices_changed(&mut self, ctx: &mut Context<Self>) {
         let r = &self.services.registry;
-        let typed = self.services.settings.flow.typed_pan;
-        let works = |row: &&EntryModeRow| r.works(row.device) && (typed || row.mode != EntryMode::Manual);
+        let works = |row: &&EntryModeRow| r.works(row.device);
         let modes: Vec<EntryMode> = ENTRY_MODES.iter().filter(works).map(|row| row.mode).collect();
         let pin_pad = r.works(DeviceKind::PinPad);
         let printer = r.prints();

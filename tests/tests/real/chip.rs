@@ -204,7 +204,7 @@ async fn what_a_card_may_do_besides_paying() -> Done {
     // Two applications: the customer takes the second.
     begun(&client, &mut virtuals, "two").await?;
     let inserted = insert(card("both")?, PLAIN)?;
-    if virtuals.wait_screen("2 PBOC CREDIT", Duration::from_secs(8)).is_err() { eprintln!("DBG {:?} {:?}", virtuals.screen(), virtuals.devices()); }
+    virtuals.wait_screen("2 PBOC CREDIT", PATIENCE)?;
     virtuals.key("2", When::Queue)?;
     let outcome = last(&client, "two").await;
     is(&outcome, Status::Approved);
@@ -215,10 +215,11 @@ async fn what_a_card_may_do_besides_paying() -> Done {
     let mut mute = card("debit")?;
     for n in 1..=3 {
         let inserted = insert(mute, Behaviour { mute_at: Some(1), ..PLAIN })?;
+        virtuals.wait_screen("The card is be", PATIENCE)?;
         virtuals.wait_screen(if n < 3 { "Card not read" } else { "Swipe the card" }, PATIENCE)?;
         mute = inserted.take_out()?;
     }
-    let stripe = format!(";{}={}20100000000000?", ALICE.0, ALICE.1);
+    let stripe = format!(";{}={}20100000000?", ALICE.0, ALICE.1);
     virtuals.swipe_tracks(&stripe, false, SOON)?;
     virtuals.pin(PIN, SOON)?;
     let outcome = last(&client, "mute").await;

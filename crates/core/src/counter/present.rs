@@ -3,7 +3,7 @@ use super::{Devices, Next, Serving, Stage, card};
 use crate::{
     Ask,
     context::Context,
-    instrument::{self, LEFT_IN, Presented, Problem},
+    instrument::{self, Presented, Problem},
 };
 use payterm_schema::{
     CardToken, Instrument,
@@ -94,11 +94,8 @@ pub(super) fn instrument(
     if let Some(interface) = runs.filter(|interface| card::depth(cx, s, *interface).is_some()) {
         return Next::RunCard(interface);
     }
-    // It was said already.
-    if matches!(
-        (&instrument, &s.stage),
-        (Instrument::LeftIn, Stage::Presenting { problem: Some(LEFT_IN), .. })
-    ) {
+    // The customer was told already what to do with it.
+    if matches!((&instrument, &s.stage), (Instrument::LeftIn, Stage::Presenting { problem: Some(_), .. })) {
         return Next::Stay;
     }
     // What the terminal cannot read is no fault of the customer's and costs no try.

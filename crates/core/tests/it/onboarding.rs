@@ -27,7 +27,7 @@ fn settings() -> Settings {
         settlement: Default::default(),
         test: true,
         printer: false,
-        chip: false,
+        chip: Vec::new(),
         snapshot_every: 10_000,
         not_before: Time(0),
         tms: Some(TmsSettings {

@@ -58,7 +58,7 @@ impl Till {
             settlement: Default::default(),
             test: true,
             printer: false,
-            chip: false,
+            chip: Vec::new(),
             snapshot_every: 1_000,
             not_before: Time(0),
             tms: None,

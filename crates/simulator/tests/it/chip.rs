@@ -194,7 +194,7 @@ fn a_chip_sale_is_checked_answered_and_kept_and_the_card_believes_the_answer() {
 
 #[test]
 fn a_tap_is_checked_as_an_inserted_card_is() {
-    let (_dir, r, mut t) = in_memory();
+    let (r, mut t) = in_memory();
     for (name, pan, sequence, minor, pin) in [
         ("qpboc-online", "6212345678900011307", 1, 100_000, Some("123456")),
         ("phone", "6212345678001504", 0, 1_000, None),
