@@ -3,6 +3,7 @@
 use crate::{
     account::{AccountId, Batch, Stan},
     device::DeviceKind,
+    download::{EmvAnswer, EmvAsk},
     icc::Icc,
     kind::Kind,
     money::Money,
@@ -187,6 +188,9 @@ pub struct Plan {
     /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc: Option<Icc>,
+    /// Message of a download of CA keys or applications; the kind is the parameters then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<EmvAsk>,
 }
 
 /// Original as a message names it (F37, F38, F61).
@@ -334,6 +338,9 @@ pub struct HostAnswer {
     /// EMV data elements for the chip (F55): the issuer's authentication data (91) and scripts (71, 72).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc: Option<Icc>,
+    /// Content of an answer to a message of a download (F62).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<EmvAnswer>,
     /// Processing requirement of the header (0 none, 3 sign in again ...; host-protocol §1).
     pub requirement: u8,
 }

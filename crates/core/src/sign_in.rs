@@ -47,6 +47,7 @@ impl Context {
             settlement: None,
             offline_authority: None,
             icc: None,
+            download: None,
         }
     }
 

@@ -117,6 +117,7 @@ pub fn plan() -> Plan {
         settlement: None,
         offline_authority: None,
         icc: None,
+        download: None,
     }
 }
 
@@ -266,6 +267,7 @@ fn refusal() -> HostAnswer {
         parameters: Vec::new(),
         settlement: None,
         icc: None,
+        download: None,
         requirement: 0,
     }
 }

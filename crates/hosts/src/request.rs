@@ -1,10 +1,12 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
+use crate::emv_download::{ROWS, asked};
 use crate::iso8583::Message;
 use crate::mti::first_mti;
 use crate::profile::{MessageRow, OFFLINE, Profile, QUERY, Slot, kind_of};
 use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
+use payterm_schema::download::EmvAsk;
 use payterm_schema::host::{ENTRY_MODES, EntryMode, ReversalReason};
 use payterm_schema::icc::Icc;
 use payterm_schema::kind::Kind;
@@ -38,6 +40,8 @@ pub struct RequestView {
     pub offline: bool,
     /// Entry mode of the instrument, and whether a PIN came with it (F22).
     pub entry: Option<(EntryMode, bool)>,
+    /// A message of a download of CA keys or applications; `kind` is the parameters then.
+    pub download: Option<EmvAsk>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
 }
 
@@ -53,12 +57,21 @@ impl RequestView {
             }
             let (query, offline) = (name == QUERY, name == OFFLINE);
             let upload = Upload::named(name);
+            let downloads = ROWS.contains(&name.as_str());
             let kind = kind_of(name)
+                .or(downloads.then_some(Kind::Parameters))
                 .or((query || offline).then_some(Kind::Sale))
                 .or(upload.map(|_| Kind::Settlement));
             let Some(kind) = kind else { continue };
             match vars(slots, message) {
-                Ok(vars) => return Ok(Self { query, offline, upload, ..Self::new(profile, kind, vars)? }),
+                Ok(vars) => {
+                    let mut view = Self { query, offline, upload, ..Self::new(profile, kind, vars)? };
+                    if downloads {
+                        let ask = asked(name, &view).ok_or(RequestError::Form(profile.reply.parameters))?;
+                        view.download = Some(ask);
+                    }
+                    return Ok(view);
+                }
                 Err(e) => fault = e,
             }
         }
@@ -70,8 +83,8 @@ impl RequestView {
         kind: Kind,
         vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
     ) -> Result<Self, RequestError> {
-        let mut view =
-            Self { kind, reversal: None, query: false, offline: false, upload: None, entry: None, vars };
+        let (reversal, upload, entry, download) = (None, None, None, None);
+        let mut view = Self { kind, reversal, query: false, offline: false, upload, entry, download, vars };
         if let Some(digits) = view.text(Var::Entry) {
             let all = ENTRY_MODES.iter().flat_map(|row| [(row.mode, true), (row.mode, false)]);
             let entry = all.into_iter().find(|(mode, pin)| profile.entry.digits(*mode, *pin) == digits);

@@ -1,9 +1,11 @@
 //! A profile's file, and the rules that make a [`Profile`] of it.
 use super::list::{field_list, is_mti, known, number, slots, values};
 use super::rows::{
-    Entry, Frame, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal, Security, Show, Slot,
+    EmvForm, Entry, Frame, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal, Security, Show,
+    Slot,
 };
 use super::{LengthPrefix, Mask, OFFLINE, Profile, ProfileError, QUERY, bad, field, kind_of};
+use crate::emv_download::ROWS;
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::mti::reply_mti;
 use crate::settlement::{NEEDED, Upload};
@@ -42,6 +44,7 @@ pub(super) struct File {
     message: BTreeMap<String, MessageFile>,
     reversal: Reversal,
     advice: Advice,
+    emv: Option<EmvForm>,
     reply: ReplyRow,
     #[serde(default)]
     wallet: BTreeMap<Wallet, WalletRow>,
@@ -182,7 +185,8 @@ impl File {
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
             let kind = kind_of(name);
-            if kind.is_none() && name != QUERY && name != OFFLINE && Upload::named(name).is_none() {
+            let own_name = name == QUERY || name == OFFLINE || ROWS.contains(&name.as_str());
+            if kind.is_none() && !own_name && Upload::named(name).is_none() {
                 return bad(format!("message.{name}"), "no such kind");
             }
             if !is_mti(&file.mti) {
@@ -277,6 +281,18 @@ impl File {
                 format!("F{n} is masked: nothing is taken from it, and nothing compared with it"),
             ),
             None => Ok(()),
+        }
+    }
+
+    /// The messages of downloads come together, with the form of what they bring.
+    fn check_downloads(&self, messages: &BTreeMap<String, MessageRow>) -> Result<(), ProfileError> {
+        let lacking = ROWS.iter().find(|row| !messages.contains_key(**row));
+        let any = ROWS.iter().any(|row| messages.contains_key(*row));
+        match (&self.emv, lacking, any) {
+            (Some(form), None, _) if form.partial > 1 => bad("emv.partial", "0 or 1"),
+            (Some(_), Some(lacking), _) => bad(format!("message.{lacking}"), "needed: the profile has [emv]"),
+            (None, _, true) => bad("emv", "needed: the profile has messages for downloads"),
+            (Some(_), None, _) | (None, _, false) => Ok(()),
         }
     }
 
@@ -455,6 +471,7 @@ impl File {
         self.check_reply(&table)?;
         self.check_masks(&shows, &messages)?;
         self.check_reply_macs()?;
+        self.check_downloads(&messages)?;
         let codes = self.check_codes()?;
         let Reasons { no_reply, bad_mac, other, terminal_fault } = &self.reversal.reasons;
         if let Some(code) = [no_reply, bad_mac, other, terminal_fault]
@@ -481,6 +498,7 @@ impl File {
             security: self.security,
             messages,
             reversal: self.reversal,
+            emv: self.emv,
             reply: self.reply,
             rules,
             repeat_mti: self.repeat_mti,

@@ -600,6 +600,7 @@ impl Till {
             settlement: None,
             offline_authority: None,
             icc: None,
+            download: None,
         }
     }
 }
