@@ -2,6 +2,7 @@
 //! messages 370 to 382).
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// List of the acquirer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -166,6 +167,38 @@ pub struct EmvAid {
 impl EmvAid {
     pub fn name(&self) -> EmvName {
         EmvName::Aid { aid: self.aid.clone() }
+    }
+}
+
+/// All that an account's host has given to the card kernel. What was never downloaded stays that of the
+/// terminal's own file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmvParameters {
+    /// Rises with each download.
+    pub version: u64,
+    /// SHA-256 of both lists in JSON, hex digits.
+    pub sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<EmvKey>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aids: Option<Vec<EmvAid>>,
+}
+impl EmvParameters {
+    /// Next version behind `before`: lists that were not downloaded stay.
+    pub fn behind(before: Option<&Self>, keys: Option<Vec<EmvKey>>, aids: Option<Vec<EmvAid>>) -> Self {
+        let keys = keys.or_else(|| before?.keys.clone());
+        let aids = aids.or_else(|| before?.aids.clone());
+        let sha256 = Self::hash(keys.as_deref(), aids.as_deref());
+        Self { version: before.map_or(0, |b| b.version) + 1, sha256, keys, aids }
+    }
+    fn hash(keys: Option<&[EmvKey]>, aids: Option<&[EmvAid]>) -> String {
+        let json = serde_json::to_vec(&(keys, aids));
+        let Ok(json) = json else { unreachable!("digits and numbers are JSON") };
+        hex::encode(Sha256::digest(json))
+    }
+    /// Tells whether the hash is that of the lists.
+    pub fn holds(&self) -> bool {
+        self.sha256 == Self::hash(self.keys.as_deref(), self.aids.as_deref())
     }
 }
 

@@ -445,6 +445,9 @@ pub struct HostRules {
     pub kinds: Vec<Kind>,
     /// Advices that may be under way at the same time, beside what is under way for a customer; 0 means 1.
     pub advices_in_flight: u32,
+    /// The terminal downloads CA keys and applications: the profile has messages for it, and a card kernel is
+    /// there.
+    pub downloads: bool,
     /// Authorities without the host that the acquirer has messages for.
     pub offline_authorities: Vec<crate::offline::OfflineAuthority>,
     /// Kinds whose message has no place for a PIN: the customer is not asked for one.

@@ -438,6 +438,7 @@ impl File {
             completion_percent: self.completion_percent,
             kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
             advices_in_flight: self.advices_in_flight,
+            downloads: self.emv.is_some(),
             offline_authorities: self.offline_authorities.clone(),
             no_pin,
         })
