@@ -3,6 +3,7 @@
 use crate::{
     account::{AccountId, Batch, Stan},
     device::DeviceKind,
+    download::{EmvAnswer, EmvAsk},
     icc::Icc,
     kind::Kind,
     money::Money,
@@ -190,6 +191,9 @@ pub struct Plan {
     /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc: Option<Icc>,
+    /// Message of a download of CA keys or applications; the kind is the parameters then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<EmvAsk>,
 }
 
 /// Original as a message names it (F37, F38, F61).
@@ -337,6 +341,9 @@ pub struct HostAnswer {
     /// EMV data elements for the chip (F55): the issuer's authentication data (91) and scripts (71, 72).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc: Option<Icc>,
+    /// Content of an answer to a message of a download (F62).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<EmvAnswer>,
     /// Processing requirement of the header (0 none, 3 sign in again ...; host-protocol §1).
     pub requirement: u8,
 }
@@ -443,6 +450,9 @@ pub struct HostRules {
     pub kinds: Vec<Kind>,
     /// Advices that may be under way at the same time, beside what is under way for a customer; 0 means 1.
     pub advices_in_flight: u32,
+    /// The terminal downloads CA keys and applications: the profile has messages for it, and a card kernel is
+    /// there.
+    pub downloads: bool,
     /// Authorities without the host that the acquirer has messages for.
     pub offline_authorities: Vec<crate::offline::OfflineAuthority>,
     /// Kinds whose message has no place for a PIN: the customer is not asked for one.

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod card;
 pub mod config;
 pub mod device;
+pub mod download;
 pub mod fault;
 pub mod host;
 pub mod icc;

@@ -274,6 +274,13 @@ fn account(ui: &Ui, record: &AccountRecord) -> String {
         AccountRecord::Requirement { account, digit } => {
             say("cli-explain-requirement", &[("account", account), ("digit", digit)])
         }
+        AccountRecord::EmvParameters { account, parameters } => say(
+            "cli-explain-emv-parameters",
+            &[("account", account), ("version", &parameters.version), ("hash", &parameters.sha256)],
+        ),
+        AccountRecord::DownloadFailed { account, why } => {
+            say("cli-explain-download-failed", &[("account", account), ("why", why)])
+        }
     }
 }
 

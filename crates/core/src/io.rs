@@ -10,6 +10,7 @@ use payterm_schema::{
         AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig,
     },
     device::Key,
+    download::EmvParameters,
     host::EntryMode,
     host::HostRules,
     notice::Screen,
@@ -353,6 +354,10 @@ pub enum Effect {
     /// Forget the account's working keys.
     ForgetKeys {
         account: AccountId,
+    },
+    /// The card kernel works with these from its next run on: one of each account whose host has given any.
+    UseDownloads {
+        all: Vec<Arc<EmvParameters>>,
     },
     Load {
         tag: u64,

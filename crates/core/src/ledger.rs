@@ -2,13 +2,14 @@
 use payterm_schema::{
     Outcome,
     account::{Batch, Stan},
+    download::EmvParameters,
     host::Plan,
     settlement::{Settlement, UnpaidLine, UploadGroup},
     time::{Millis, Time},
     totals::Total,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What belongs to an account (host-protocol §10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,9 @@ pub struct Ledger {
     /// The batch that its host is in, where a person has said that ours is open all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreed: Option<Batch>,
+    /// What its host has given to the card kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emv: Option<Arc<EmvParameters>>,
 }
 
 /// A settlement whose totals may have left (host-protocol §7), until its batch is closed.
@@ -126,6 +130,7 @@ impl Default for Ledger {
             unpaid: Vec::new(),
             unpaid_more: 0,
             agreed: None,
+            emv: None,
         }
     }
 }

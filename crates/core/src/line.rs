@@ -5,6 +5,7 @@
 mod advice;
 mod auto;
 mod dispatch;
+mod download;
 mod drive;
 mod exchange;
 mod obligation;
@@ -52,6 +53,7 @@ pub(crate) struct Line {
     exchanges: Exchanges,
     customer: Option<Customer>,
     sign_in: sign_in::Schedule,
+    downloads: download::Downloads,
     /// The line failed advices.
     failing: Option<advice::Failing>,
     /// A load of records to upload that is under way.
@@ -81,6 +83,7 @@ impl Lines {
             exchanges: Exchanges::default(),
             customer: None,
             sign_in: sign_in::Schedule::default(),
+            downloads: download::Downloads::default(),
             failing: None,
             loading: None,
             reminded: None,

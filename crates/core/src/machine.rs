@@ -96,6 +96,7 @@ impl Machine {
         if let Some(language) = cx.state.language {
             cx.effect(Effect::Speak(language));
         }
+        cx.use_downloads();
         self.display.redraw = true;
         if cx.settings.accounts.iter().any(|a| cx.renumbered(&a.config.id)) {
             cx.trouble("account-renumbered");
@@ -208,6 +209,9 @@ impl Machine {
             }
             Signal::Settle { account } => self.lines.with(&account, |line| line.settle(cx)),
             Signal::SignInWanted { account } => self.lines.with(&account, |line| line.want_sign_in()),
+            Signal::DownloadWanted { account, lists } => {
+                self.lines.with(&account, |line| line.want_download(lists));
+            }
             Signal::BatchClosed { account } => {
                 self.display.batch_closed();
                 self.lines.with(&account, |line| line.batch_closed());
@@ -297,6 +301,7 @@ impl Machine {
             self.route();
             self.lines.at(at).drive_advices(&mut self.cx);
             self.route();
+            self.lines.at(at).drive_download(&mut self.cx);
         }
         let idle = self.is_idle();
         self.keypad.drive(&mut self.cx);

@@ -1,12 +1,23 @@
 //! What the journal keeps of sign-ins, whoever asked for them, and of the numbers under which an account
 //! speaks.
-use crate::{AccountSettings, context::Context, signal::Signal};
+use crate::{AccountSettings, Effect, context::Context, signal::Signal};
 use payterm_schema::{
     AccountId, AccountRecord, HostAnswer, Kind, Notice, Time,
     account::Batch,
+    download::EmvList,
     host::{KeysVerdict, Plan},
     outcome::Class,
 };
+
+/// Lists that the host asks for with a processing requirement (host-protocol §1): 4 CA keys, 5 IC
+/// parameters.
+pub(crate) fn asked_lists(digit: u8) -> &'static [EmvList] {
+    match digit {
+        4 => &[EmvList::Keys],
+        5 => &[EmvList::Aids],
+        _ => &[],
+    }
+}
 
 impl Context {
     /// Messages may leave: the account is signed in, or its acquirer knows no sign-in.
@@ -48,6 +59,7 @@ impl Context {
             settlement: None,
             offline_authority: None,
             icc: None,
+            download: None,
         }
     }
 
@@ -107,6 +119,23 @@ impl Context {
             self.signal(Signal::SignInWanted { account: id.clone() });
         } else {
             self.tell(Notice::Requirement { account: id.clone(), digit });
+            self.want_download(id, asked_lists(digit));
+        }
+    }
+
+    /// Lists are to be downloaded when nobody is in the way.
+    pub fn want_download(&mut self, id: &AccountId, lists: &'static [EmvList]) {
+        if !lists.is_empty() {
+            self.signal(Signal::DownloadWanted { account: id.clone(), lists });
+        }
+    }
+
+    /// The card kernel works with what the hosts of all configured accounts have given, from its next run on.
+    pub fn use_downloads(&mut self) {
+        let given = |a: &AccountSettings| self.state.accounts.get(&a.config.id)?.emv.clone();
+        let all: Vec<_> = self.settings.accounts.iter().filter_map(given).collect();
+        if !all.is_empty() {
+            self.effect(Effect::UseDownloads { all });
         }
     }
 

@@ -4,6 +4,7 @@ use crate::{Call, line::Waits};
 use payterm_schema::{
     AccountId, HostEvent, Kind, Money, Outcome, Request, RequestKey, Screen, Time,
     account::Stan,
+    download::EmvList,
     host::{Plan, SecretsFrom},
     notice::Owed,
     outcome::Class,
@@ -114,6 +115,11 @@ pub(crate) enum Signal {
     /// The account is to be signed in when nobody is in the way.
     SignInWanted {
         account: AccountId,
+    },
+    /// Lists for the card kernel are to be downloaded when nobody is in the way.
+    DownloadWanted {
+        account: AccountId,
+        lists: &'static [EmvList],
     },
     /// A settlement has ended with its batch.
     BatchClosed {

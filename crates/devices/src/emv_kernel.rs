@@ -22,7 +22,7 @@ use payterm_schema::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -34,10 +34,13 @@ const CARD_TIME: Duration = Duration::from_secs(5);
 /// Source of random bytes: fills what it is given.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
 
+/// Applications and keys that may change between two runs: each run keeps those with which it began.
+pub type SharedParameters = Arc<RwLock<Arc<Parameters>>>;
+
 /// The kernel, with at most one run.
 pub struct EmvKernel {
     terminal: Arc<Terminal>,
-    parameters: Arc<Parameters>,
+    parameters: SharedParameters,
     random: Random,
     card_time: Duration,
     interrupted: Arc<AtomicBool>,
@@ -65,13 +68,17 @@ impl EmvKernel {
     pub fn new(terminal: Arc<Terminal>, parameters: Arc<Parameters>, random: Random) -> Self {
         Self {
             terminal,
-            parameters,
+            parameters: Arc::new(RwLock::new(parameters)),
             random,
             card_time: CARD_TIME,
             interrupted: Arc::new(AtomicBool::new(false)),
             waiting: None,
             heard: false,
         }
+    }
+    /// With applications and keys that others may replace between two runs.
+    pub fn following(self, parameters: SharedParameters) -> Self {
+        Self { parameters, ..self }
     }
     /// With this time for one command.
     pub fn card_ms(self, ms: u32) -> Self {
@@ -166,7 +173,8 @@ impl CardKernel for EmvKernel {
             return Ok(failed(if torn { CardFailure::Torn } else { failure(Why::Gone(gone)) }));
         }
         let payment = self.transaction(run);
-        let (terminal, parameters) = (self.terminal.clone(), self.parameters.clone());
+        let parameters = self.parameters.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let terminal = self.terminal.clone();
         let started = match run.interface {
             Interface::Contact => {
                 Contact::start(terminal, parameters, payment).map(|(run, step)| (Run::Contact(run), step))

@@ -27,6 +27,7 @@ use payterm_schema::{
     AccountId, DeviceKind, InhibitReason, Notice, Screen, Time,
     card::Interface,
     config::{AccountConfig, Config, DeviceRole},
+    host::HostRules,
     onboarding::Onboarding,
     outcome::Place,
     terminal::TerminalInfo,
@@ -169,7 +170,7 @@ impl Frame<'_> {
         // The last that can fail, and before anything runs.
         let line = |a| self.line(a).map(Arc::new);
         let lines = config.accounts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-        let kernel = emv::kernel(config).map_err(EngineError::Emv)?;
+        let (kernel, card_data) = emv::kernel(config).map_err(EngineError::Emv)?.unzip();
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
@@ -206,6 +207,7 @@ impl Frame<'_> {
             notices: kept.notices.clone(),
             recent: kept.recent.clone(),
             mishaps: kept.mishaps.clone(),
+            card_data,
             tms: kept.tms.clone(),
             renew: kept.renew.clone(),
             inhibits: kept.inhibits.clone(),
@@ -359,9 +361,11 @@ fn settings(
 ) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];
+        let rules = profile.rules();
+        let downloads = rules.downloads && config.emv.is_some();
         AccountSettings {
             config: a.clone(),
-            rules: profile.rules().into(),
+            rules: HostRules { downloads, ..rules }.into(),
             host_offset_minutes: profile.utc_offset_minutes,
         }
     };

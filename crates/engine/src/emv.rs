@@ -1,5 +1,5 @@
 //! Table `[emv]`: terminal data and the file of applications and CA keys, for the card kernel.
-use payterm_devices::{EmvKernel, MakeKernel};
+use payterm_devices::{EmvKernel, MakeKernel, emv_kernel::SharedParameters};
 use payterm_emv::{
     Tag, oda,
     terminal::{Aid, Limits, Parameters, TapLimits, Terminal, TerminalData, TerminalFault},
@@ -8,9 +8,13 @@ use payterm_emv::{
 use payterm_schema::{
     Fault,
     config::{Config, EmvConfig},
+    download::{EmvAid, EmvKey, EmvParameters},
 };
 use serde::Deserialize;
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// Greatest size of the file. 1 MiB: some thousand keys.
 const MAX_BYTES: u64 = 1 << 20;
@@ -102,19 +106,100 @@ struct RevokedRow {
     serial: String,
 }
 
-/// The kernel that this configuration describes; none: it has no `[emv]`. The error names the key.
-pub fn kernel(config: &Config) -> Result<Option<MakeKernel>, Fault> {
+/// Applications and keys of the file, as they are before a download.
+#[derive(Clone)]
+struct Lists {
+    version: u64,
+    aids: Vec<Aid>,
+    keys: Vec<oda::CaKey>,
+    revoked: Vec<oda::Revoked>,
+}
+impl Lists {
+    fn parameters(self) -> Result<Parameters, String> {
+        Parameters::new(self.version, self.aids, self.keys, self.revoked).map_err(|fault| fault.to_string())
+    }
+    /// With what the hosts have given: an entry replaces the one of its name.
+    fn with(mut self, downloads: &[Arc<EmvParameters>]) -> Result<Self, String> {
+        for given in downloads {
+            self.version += given.version;
+            for aid in given.aids.iter().flatten().map(downloaded_aid) {
+                self.aids.retain(|other| other.name != aid.name);
+                self.aids.push(aid);
+            }
+            for key in given.keys.iter().flatten() {
+                let EmvKey { rid, index, modulus, exponent, checksum, .. } = key;
+                let key = oda::CaKey::new(*rid, *index, modulus, exponent, Some(*checksum));
+                let key = key.map_err(|fault| format!("key {index:02X}: {fault}"))?;
+                self.keys.retain(|other| other.name() != key.name());
+                self.keys.push(key);
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn downloaded_aid(given: &EmvAid) -> Aid {
+    Aid {
+        name: given.aid.clone(),
+        partial: given.partial,
+        version: given.version,
+        limits: Limits {
+            floor: given.floor,
+            // From the floor on all goes online, so a threshold above it says nothing.
+            threshold: given.threshold.min(given.floor),
+            target: given.target,
+            most: given.most,
+            denial: given.denial,
+            online: given.online,
+            default: given.default,
+        },
+        ddol: Some(given.ddol.clone()),
+        tdol: None,
+        online_pin: given.online_pin,
+        // Without a limit of its own for the holder's verification every tap is verified.
+        tap: given.tap_limit.filter(|most| *most > 0).map(|most| TapLimits {
+            floor: given.tap_floor.unwrap_or(0),
+            most,
+            cvm: given.tap_no_cvm.unwrap_or(0),
+        }),
+    }
+}
+
+/// What the card kernel works with: the file, and what hosts have given.
+pub struct CardData {
+    file: Lists,
+    now: SharedParameters,
+}
+impl CardData {
+    /// Takes effect with the next run of a card; what runs keeps what it began with. What the kernel does not
+    /// take changes nothing.
+    pub fn follow(&self, downloads: &[Arc<EmvParameters>]) {
+        match self.file.clone().with(downloads).and_then(Lists::parameters) {
+            Ok(new) => *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new),
+            Err(why) => tracing::error!("downloaded CA keys and applications are not used: {why}"),
+        }
+    }
+}
+
+/// The kernel that this configuration describes, and its data; none: it has no `[emv]`. The error names the
+/// key.
+pub fn kernel(config: &Config) -> Result<Option<(MakeKernel, CardData)>, Fault> {
     let Some(emv) = &config.emv else { return Ok(None) };
     let terminal = Arc::new(terminal(config, emv)?);
-    let parameters = parameters(&emv.parameters).map_err(|rule| invalid("parameters", rule))?;
+    let file = lists(&emv.parameters).map_err(|rule| invalid("parameters", rule))?;
+    let parameters = file.clone().parameters().map_err(|rule| invalid("parameters", rule))?;
     let (parameters, card_ms) = (Arc::new(parameters), emv.card_ms);
-    Ok(Some(Arc::new(move || {
+    let now = SharedParameters::new(RwLock::new(parameters.clone()));
+    let data = CardData { file, now: now.clone() };
+    let make: MakeKernel = Arc::new(move || {
         let random = Box::new(|bytes: &mut [u8]| {
             // A number that can be foretold would be worse than a reader that stops.
             getrandom::fill(bytes).unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
         });
-        Box::new(EmvKernel::new(terminal.clone(), parameters.clone(), random).card_ms(card_ms))
-    })))
+        let kernel = EmvKernel::new(terminal.clone(), parameters.clone(), random);
+        Box::new(kernel.following(now.clone()).card_ms(card_ms))
+    });
+    Ok(Some((make, data)))
 }
 
 fn invalid(key: &str, rule: String) -> Fault {
@@ -160,7 +245,7 @@ fn terminal(config: &Config, emv: &EmvConfig) -> Result<Terminal, Fault> {
     })
 }
 
-fn parameters(path: &Path) -> Result<Parameters, String> {
+fn lists(path: &Path) -> Result<Lists, String> {
     let at = |cause: String| format!("{}: {cause}", path.display());
     let size = std::fs::metadata(path).map_err(|e| at(e.to_string()))?.len();
     if size > MAX_BYTES {
@@ -170,7 +255,7 @@ fn parameters(path: &Path) -> Result<Parameters, String> {
     parse(&text).map_err(at)
 }
 
-fn parse(text: &str) -> Result<Parameters, String> {
+fn parse(text: &str) -> Result<Lists, String> {
     let file: File = toml::from_str(text).map_err(|e| {
         let line = e.span().map(|span| text[..span.start].matches('\n').count() + 1);
         line.map_or_else(String::new, |line| format!("line {line}: ")) + e.message()
@@ -188,7 +273,8 @@ fn parse(text: &str) -> Result<Parameters, String> {
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let revoked = file.revoked.iter().enumerate().map(|(i, r)| revoked(r).map_err(named("revoked", i)));
     let revoked = revoked.collect::<Result<Vec<_>, _>>()?;
-    Parameters::new(file.version, aids, keys, revoked).map_err(|fault| fault.to_string())
+    let lists = Lists { version: file.version, aids, keys, revoked };
+    lists.clone().parameters().map(|_| lists)
 }
 
 fn aid(row: &AidRow) -> Result<Aid, String> {

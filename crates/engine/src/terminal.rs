@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     commit::{self, CommitQueue},
     device::{CardReader, DesiredState, Devices, Registry, Shell},
+    emv::CardData,
     front_door::restarting,
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
@@ -75,6 +76,8 @@ pub struct Services {
     pub recent: Recent,
     pub mishaps: Mishaps,
     pub tms: Option<Arc<Tms>>,
+    /// What the card kernel works with; none: there is none.
+    pub card_data: Option<CardData>,
     /// Notified when the terminal is to be built anew, with other accounts.
     pub renew: Arc<Notify>,
     /// Reasons why the machine must not go down, as far as they are durable.

@@ -118,6 +118,7 @@ pub fn plan() -> Plan {
         settlement: None,
         offline_authority: None,
         icc: None,
+        download: None,
     }
 }
 
@@ -267,6 +268,7 @@ fn refusal() -> HostAnswer {
         parameters: Vec::new(),
         settlement: None,
         icc: None,
+        download: None,
         requirement: 0,
     }
 }

@@ -1,4 +1,5 @@
 //! Building of frames: from a plan and the card's secrets to the bytes that leave (host-protocol §3, §6).
+use crate::emv_download;
 use crate::frame::{Envelope, FrameError, encode};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
@@ -9,6 +10,7 @@ use crate::settlement::{self, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::Currency;
 use payterm_schema::config::Nii;
+use payterm_schema::download::EmvAsk;
 use payterm_schema::host::{CardSecrets, EntryMode, FieldView, MessageKind, Plan};
 use payterm_schema::icc::Tag;
 use payterm_schema::kind::Kind;
@@ -47,6 +49,8 @@ pub enum BuildError {
     Tip,
     #[error("settlement: a count, a sum or a number of records for which there is no room")]
     Settlement,
+    #[error("download: at most {most} entries of a list", most = EmvAsk::LIST_MAX)]
+    List,
     #[error("scheme: 3 letters or digits")]
     Scheme,
     #[error("wallet: the profile does not take this payment code")]
@@ -90,6 +94,7 @@ pub fn build(
     mac: &dyn Mac,
 ) -> Result<Built, BuildError> {
     let row = match (message_kind, Upload::of(plan), plan.offline_authority) {
+        _ if plan.download.is_some() => plan.download.as_ref().and_then(|ask| profile.download(ask)),
         (MessageKind::Query, ..) => profile.messages.get(QUERY),
         (MessageKind::ScriptResult, ..) => profile.message(plan.kind, plan.mode),
         (_, Some(upload), _) => profile.upload(upload),
@@ -175,6 +180,10 @@ fn expect(
         partial: profile.reply.partial.clone(),
         currency: message.get(field::CURRENCY).map(<[u8]>::to_vec),
         decides,
+        entry: plan.download.as_ref().and_then(|ask| match ask {
+            EmvAsk::Entry { name } => Some(name.clone()),
+            EmvAsk::List { .. } | EmvAsk::End { .. } => None,
+        }),
     }
 }
 
@@ -305,6 +314,18 @@ impl Source<'_> {
         match var {
             Var::Pan => self.pan(out)?.ok_or_else(missing),
             Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),
+            Var::Received => match &plan.download {
+                Some(EmvAsk::List { received, .. }) if *received > EmvAsk::LIST_MAX => Err(BuildError::List),
+                Some(EmvAsk::List { received, .. }) => put(Some(&format!("{received:02}"))),
+                Some(EmvAsk::Entry { .. } | EmvAsk::End { .. }) | None => Ok(false),
+            },
+            Var::EmvName => match &plan.download {
+                Some(EmvAsk::Entry { name }) => {
+                    emv_download::put_name(name, out);
+                    Ok(true)
+                }
+                Some(EmvAsk::List { .. } | EmvAsk::End { .. }) | None => Ok(false),
+            },
             Var::Track2 | Var::Track3 if !plan.track => Ok(false),
             Var::Track2 | Var::Track3 => {
                 let there = |t: &&Tracks| t.track2.is_some() || t.track3.is_some();
@@ -396,6 +417,7 @@ const fn what(var: Var) -> &'static str {
         Var::Icc => "the chip's data",
         Var::Tip => "the tip",
         Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
+        Var::Received | Var::EmvName => "the download",
         Var::Scheme => "the card scheme",
         Var::CardSequence
         | Var::IcCondition

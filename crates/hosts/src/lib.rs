@@ -5,6 +5,7 @@
 //! panic, and no secret leaves it but in the frame itself (traces are masked, errors hold no values, buffers
 //! are wiped).
 mod build;
+mod emv_download;
 mod frame;
 pub mod iso8583;
 mod mask;
@@ -16,11 +17,12 @@ mod settlement;
 mod template;
 
 pub use build::{BuildError, Built, Station, build};
+pub use emv_download::{DownloadFault, TagRule};
 pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len, is_keep_alive, take_apart};
 pub use mask::{trace, trace_of, trace_of_none};
 pub use profile::{
-    Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, Profile, ProfileError, ReplyRow,
-    Slice,
+    EmvForm, Expiry, Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, Profile,
+    ProfileError, ReplyRow, Slice,
 };
 pub use reply::{Expect, Mismatch, ReadError, Reply, Unusable, read, reply_message};
 pub use request::{RequestError, RequestView};

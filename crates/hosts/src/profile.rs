@@ -4,14 +4,18 @@ mod file;
 mod list;
 mod rows;
 
-pub use rows::{Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, ReplyRow, Slice};
+pub use rows::{
+    EmvForm, Expiry, Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, ReplyRow, Slice,
+};
 pub(crate) use rows::{IcCondition, MessageRow, Reversal, ScriptResult, Show, Slot};
 
+use crate::emv_download;
 use crate::iso8583::Table;
 use crate::mti::first_mti;
 use crate::settlement::Upload;
 use crate::template::Template;
 use file::File;
+use payterm_schema::download::EmvAsk;
 use payterm_schema::host::{EntryMode, HostRules};
 use payterm_schema::kind::Kind;
 use rows::{Entry, Security};
@@ -56,6 +60,8 @@ pub struct Profile {
     pub(crate) messages: BTreeMap<String, MessageRow>,
     pub(crate) reversal: Reversal,
     pub(crate) script_result: Option<ScriptResult>,
+    /// Form of what downloads bring; none: the profile has no messages for them.
+    pub emv: Option<EmvForm>,
     pub reply: ReplyRow,
     pub(crate) rules: HostRules,
     repeat_mti: bool,
@@ -96,6 +102,10 @@ impl Profile {
                 .filter(|_| upload == Upload::One(Kind::Sale))
         };
         self.messages.get(&upload.row()).or_else(instead)
+    }
+    /// The message of a download of CA keys or applications.
+    pub(crate) fn download(&self, ask: &EmvAsk) -> Option<&MessageRow> {
+        self.messages.get(emv_download::row(ask))
     }
     /// The advice of a sale that the merchant accepted at its own risk.
     pub(crate) fn offline_sale(&self) -> Option<&MessageRow> {

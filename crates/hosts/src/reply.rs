@@ -1,4 +1,5 @@
 //! Replies: read by the terminal, made by the other side (host-protocol §3 "A reply echoes", "Matching").
+use crate::emv_download::{self, DownloadFault};
 use crate::frame::{FrameError, take_apart};
 use crate::iso8583::{IsoError, Message, Part};
 use crate::mask::{trace_of, trace_of_none};
@@ -8,6 +9,7 @@ use crate::settlement::{read_totals, set_reply};
 use encoding_rs::GBK;
 use payterm_schema::Time;
 use payterm_schema::account::Batch;
+use payterm_schema::download::{EmvAnswer, EmvName};
 use payterm_schema::host::{FieldView, HostAnswer, KeysVerdict};
 use payterm_schema::icc::Icc;
 use payterm_schema::kind::Kind;
@@ -22,6 +24,8 @@ pub enum ReadError {
     NoCode,
     #[error("MAC: {0}")]
     Mac(#[from] MacError),
+    #[error("F{field}: {fault}")]
+    Download { field: u8, fault: DownloadFault },
 }
 
 /// Why a reply is not the one that is waited for.
@@ -37,6 +41,8 @@ pub enum Mismatch {
     Batch,
     #[error("F49: not the request's currency")]
     Currency,
+    #[error("F62: another entry than the one that was asked for")]
+    Entry,
 }
 
 /// Values of a request that its reply must agree with; holds no card data.
@@ -50,6 +56,8 @@ pub struct Expect {
     pub(crate) currency: Option<Vec<u8>>,
     /// The field with the answer to what was asked, beside its code (balance, totals, parameters).
     pub(crate) decides: Option<u8>,
+    /// The entry that a download asked for.
+    pub(crate) entry: Option<EmvName>,
 }
 
 /// A reply that says nothing: it cannot be read, or what decides is not of the profile's form.
@@ -103,10 +111,17 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Box
         Ok(read) => read,
         Err(why) => return Err(Box::new(Unusable { why, trace, message: Some(decoded.message) })),
     };
+    let success = profile.rules.codes.get(&code).is_some_and(|c| c.class == Class::A);
+    let download = match emv_download::read(profile, &decoded.message).filter(|_| success).transpose() {
+        Ok(download) => download,
+        Err(fault) => {
+            let why = ReadError::Download { field: profile.reply.parameters, fault };
+            return Err(Box::new(Unusable { why, trace, message: Some(decoded.message) }));
+        }
+    };
     let (m, r) = (&decoded.message, &profile.reply);
     let parameters = answers(profile, Kind::Parameters, m, false);
     let sign_in = !parameters && answers(profile, Kind::SignIn, m, true);
-    let success = profile.rules.codes.get(&code).is_some_and(|c| c.class == Class::A);
     let given = m.get(profile.keys.field).filter(|_| sign_in && success);
     let unread = decoded.unread.iter().find(|u| u.fault.part == Part::Field(profile.keys.field));
     let (keys, verdict_on_keys) = match given {
@@ -163,6 +178,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Box
         parameters: m.get(r.parameters).filter(|_| parameters && success).map(pairs).unwrap_or_default(),
         settlement,
         icc: r.icc.and_then(|n| m.get(n)).and_then(|v| Icc::parse(v).ok()),
+        download,
         requirement: decoded.envelope.requirement(profile),
     };
     let unread = decoded.unread.into_iter().map(|u| u.fault).collect();
@@ -187,7 +203,7 @@ fn is_time(text: &str) -> bool {
     text.len() == 6 && Time::nearest(LEAP, "0101", text, 0).is_some()
 }
 /// MMDD.
-fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 4 && Time::nearest(LEAP, text, "000000", 0).is_some()
 }
 
@@ -218,6 +234,10 @@ impl Reply {
         if currency.is_some_and(|c| expect.currency.as_ref().is_some_and(|want| c != want.as_slice())) {
             return Err(Mismatch::Currency);
         }
+        let given = self.answer.download.as_ref().and_then(EmvAnswer::name);
+        if expect.entry.is_some() && given.is_some() && given != expect.entry {
+            return Err(Mismatch::Entry);
+        }
         match (expect.batch, named) {
             (Some(want), Some(found)) if found != want.to_string().as_bytes() => Err(Mismatch::Batch),
             (Some(_) | None, Some(_) | None) => Ok(()),
@@ -234,7 +254,10 @@ impl Reply {
 /// Tells whether a reply is that of this kind, by its MTI and what it echoes of the request's own values.
 /// `lacking`: what is not echoed says nothing.
 fn answers(profile: &Profile, kind: Kind, m: &Message, lacking: bool) -> bool {
-    profile.messages.get(kind.name()).is_some_and(|row| {
+    answers_row(profile, kind.name(), m, lacking)
+}
+pub(crate) fn answers_row(profile: &Profile, name: &str, m: &Message, lacking: bool) -> bool {
+    profile.messages.get(name).is_some_and(|row| {
         let mut echoed = row.own.iter().filter(|(n, _)| profile.reply.echo.contains(n));
         reply_mti(&row.mti) == first_mti(m.mti())
             && echoed.all(|(n, own)| m.get(*n).map_or(lacking, |v| own.take(v).is_some()))
@@ -330,6 +353,9 @@ pub fn reply_message(
     if !answer.parameters.is_empty() {
         let lines: Vec<String> = answer.parameters.iter().map(|(k, v)| format!("{k}={v}")).collect();
         m.set(r.parameters, lines.join("\n"))?;
+    }
+    if let (Some(download), Some(form)) = (&answer.download, profile.emv) {
+        m.set(r.parameters, emv_download::answer(form, download))?;
     }
     if let Some(totals) = set_reply(answer) {
         m.set(r.settlement, totals)?;

@@ -1,10 +1,12 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
+use crate::emv_download::{ROWS, asked};
 use crate::iso8583::Message;
 use crate::mti::first_mti;
 use crate::profile::{CARD_SALE, MessageRow, OFFLINE, Profile, QUERY, Slot, kind_of};
 use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
+use payterm_schema::download::EmvAsk;
 use payterm_schema::host::{ENTRY_MODES, EntryMode, ReversalReason};
 use payterm_schema::icc::Icc;
 use payterm_schema::kind::Kind;
@@ -42,6 +44,8 @@ pub struct RequestView {
     pub fallback: bool,
     /// Entry mode of the instrument, and whether a PIN came with it (F22).
     pub entry: Option<(EntryMode, bool)>,
+    /// A message of a download of CA keys or applications; `kind` is the parameters then.
+    pub download: Option<EmvAsk>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
 }
 
@@ -65,13 +69,19 @@ impl RequestView {
             }
             let (query, offline) = (name == QUERY, name == OFFLINE || name == CARD_SALE);
             let upload = Upload::named(name);
+            let downloads = ROWS.contains(&name.as_str());
             let kind = kind_of(name)
+                .or(downloads.then_some(Kind::Parameters))
                 .or((query || offline).then_some(Kind::Sale))
                 .or(upload.map(|_| Kind::Settlement));
             let Some(kind) = kind else { continue };
             match vars(slots, message) {
                 Ok(vars) => {
-                    let view = Self::new(profile, kind, vars)?;
+                    let mut view = Self::new(profile, kind, vars)?;
+                    if downloads {
+                        let ask = asked(name, &view).ok_or(RequestError::Form(profile.reply.parameters))?;
+                        view.download = Some(ask);
+                    }
                     return Ok(Self { query, offline, upload, script_result: is_script, ..view });
                 }
                 Err(e) => fault = e,
@@ -94,6 +104,7 @@ impl RequestView {
             script_result: false,
             fallback: false,
             entry: None,
+            download: None,
             vars,
         };
         if let Some(digits) = view.text(Var::Entry) {

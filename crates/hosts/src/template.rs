@@ -52,6 +52,10 @@ pub enum Var {
     Records,
     /// Records uploaded, four digits.
     Uploaded,
+    /// Entries of a list received so far, two digits.
+    Received,
+    /// The entry that a download asks for, BER-TLV.
+    EmvName,
     /// Three characters: the original's card scheme, 000 when it is not known.
     Scheme,
     /// The original's in a request; in a reversal the reversed request's own answer's, else the original's.
@@ -90,10 +94,17 @@ impl Var {
             Var::Mid => Some(15),
             Var::Security => Some(16),
             Var::OriginalRrn => Some(12),
-            Var::SerialLength | Var::RecordCount | Var::Operator | Var::Reason => Some(2),
+            Var::SerialLength | Var::RecordCount | Var::Received | Var::Operator | Var::Reason => Some(2),
             Var::State | Var::IcCondition | Var::Partial => Some(1),
             Var::IfPin => Some(0),
-            Var::Pan | Var::Icc | Var::Track2 | Var::Track3 | Var::Code | Var::Serial | Var::Records => None,
+            Var::Pan
+            | Var::Icc
+            | Var::Track2
+            | Var::Track3
+            | Var::Code
+            | Var::Serial
+            | Var::Records
+            | Var::EmvName => None,
         }
     }
 }

@@ -8,11 +8,13 @@ use crate::{
     card::{CardIssuer, Script},
     keys::Session,
     ledger::{self, LedgerError},
+    mishap::Mishap,
     world::{Account, CardStatus, CodeAnswer, World},
 };
 use payterm_schema::{
     HostAnswer, Kind, Money, Time,
     account::Batch,
+    download::{EmvAnswer, EmvAsk},
     host::{KeysVerdict, MacVerdict, Wallet},
     secret::SecretBytes,
 };
@@ -289,6 +291,31 @@ impl Bank {
         HostAnswer { parameters, ..answer(Some(&account.acquirer_id), "00", clock) }
     }
 
+    /// Part of a list, an entry, or the word on the end of a download.
+    pub fn download(
+        &self,
+        account: &Account,
+        ask: &EmvAsk,
+        mishap: Option<&Mishap>,
+        clock: Clock,
+    ) -> HostAnswer {
+        let download = match ask {
+            EmvAsk::End { .. } => None,
+            EmvAsk::List { of, received } => Some(self.world.emv_page(account, *of, *received, mishap)),
+            EmvAsk::Entry { .. } if mishap == Some(&Mishap::NoEntry) => Some(EmvAnswer::NoEntry),
+            EmvAsk::Entry { name } => {
+                let mut entry = self.world.emv_entry(account, name);
+                if let EmvAnswer::Key(key) = &mut entry
+                    && mishap == Some(&Mishap::ZeroChecksum)
+                {
+                    key.checksum = [0; 20];
+                }
+                Some(entry)
+            }
+        };
+        HostAnswer { download, ..answer(Some(&account.acquirer_id), "00", clock) }
+    }
+
     /// Records what a terminal says of itself; the last 1,000 are kept.
     pub fn status(&mut self, account: &Account, text: &str, clock: Clock) -> Result<HostAnswer, BankError> {
         self.db
@@ -430,6 +457,7 @@ pub fn answer(acquirer_id: Option<&str>, code: &str, clock: Clock) -> HostAnswer
         parameters: Vec::new(),
         settlement: None,
         icc: None,
+        download: None,
         requirement: 0,
     }
 }

@@ -211,7 +211,8 @@ struct Trouble {
     account: Option<String>,
     /// delay MS, drop-request, drop-reply, duplicate-reply, corrupt-reply, bad-mac, no-mac, close-mid-frame,
     /// busy, wrong-stan, late-reply MS, code F39, requirement DIGIT; of a settlement not-balanced,
-    /// settle-error, bad-totals.
+    /// settle-error, bad-totals; of a download of CA keys and applications (kind parameters) endless-list,
+    /// zero-checksum, truncated-tlv, no-entry, no-end.
     #[arg(verbatim_doc_comment)]
     name: String,
     /// Milliseconds, response code or digit, for those that have one.
@@ -239,6 +240,11 @@ impl Trouble {
             "not-balanced" => bare(Mishap::NotBalanced),
             "settle-error" => bare(Mishap::SettleError),
             "bad-totals" => bare(Mishap::BadTotals),
+            "endless-list" => bare(Mishap::EndlessList),
+            "zero-checksum" => bare(Mishap::ZeroChecksum),
+            "truncated-tlv" => bare(Mishap::TruncatedTlv),
+            "no-entry" => bare(Mishap::NoEntry),
+            "no-end" => bare(Mishap::NoEnd),
             "requirement" => Ok(Mishap::Requirement { digit: value()?.parse()? }),
             other => Err(format!("mishap: there is no '{other}'; see --help").into()),
         }

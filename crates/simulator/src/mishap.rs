@@ -43,6 +43,16 @@ pub enum Mishap {
     SettleError,
     /// They balance, with another sum.
     BadTotals,
+    /// A list of a download says that more follows, whatever was received.
+    EndlessList,
+    /// The checksum of a CA key is zeros.
+    ZeroChecksum,
+    /// The content of a download loses its last byte.
+    TruncatedTlv,
+    /// An entry of a download is not there any more.
+    NoEntry,
+    /// The end of a download is not answered.
+    NoEnd,
 }
 
 impl Mishap {
@@ -66,7 +76,12 @@ impl Mishap {
             | Mishap::Requirement { .. }
             | Mishap::NotBalanced
             | Mishap::SettleError
-            | Mishap::BadTotals => Ok(()),
+            | Mishap::BadTotals
+            | Mishap::EndlessList
+            | Mishap::ZeroChecksum
+            | Mishap::TruncatedTlv
+            | Mishap::NoEntry
+            | Mishap::NoEnd => Ok(()),
         }
     }
 }

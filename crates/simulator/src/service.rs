@@ -12,7 +12,7 @@ use crate::{
 };
 use payterm_hosts::Decoded;
 use payterm_primitives::{Algorithm, Key, decode_pin_block};
-use payterm_schema::{HostAnswer, Kind, host::MacVerdict, secret::SecretBytes};
+use payterm_schema::{HostAnswer, Kind, download::EmvAsk, host::MacVerdict, secret::SecretBytes};
 use std::sync::atomic::Ordering;
 use tracing::{info, warn};
 
@@ -54,6 +54,7 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
     };
     let kind = match &demand {
         Demand::Network(k, _) => Some(*k),
+        Demand::Download(_) => Some(Kind::Parameters),
         Demand::Batch(_) => Some(Kind::Settlement),
         Demand::Money(ask) => match ask.what {
             What::Do(k) => Some(k),
@@ -67,7 +68,14 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
             let (i, rule) = shared.world.rule(a, ask)?;
             rule.mishap.clone().filter(|_| rule.times.is_none_or(|times| shared.befalls(i, times)))
         }
-        (Demand::Money(_) | Demand::Network(..) | Demand::Batch(_) | Demand::Refused(_), _) => None,
+        (
+            Demand::Money(_)
+            | Demand::Network(..)
+            | Demand::Download(_)
+            | Demand::Batch(_)
+            | Demand::Refused(_),
+            _,
+        ) => None,
     });
     if mishap.is_some() {
         shared.counters.mishaps.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +111,8 @@ pub(crate) fn answer(shared: &Shared, wire: &Wire, heard: Heard) -> Result<Reply
         },
         reply: Vec::new(),
     };
-    let reply = if mishap == Some(Mishap::DropRequest) {
+    let ends = matches!(&demand, Demand::Download(EmvAsk::End { .. }));
+    let reply = if mishap == Some(Mishap::DropRequest) || (ends && mishap == Some(Mishap::NoEnd)) {
         Reply::Nothing
     } else {
         let mut d = decide(&mut bank, account, demand, &decoded, wire, mishap.as_ref(), clock)?;
@@ -161,7 +170,12 @@ fn deliver(mishap: Option<Mishap>, mut bytes: Vec<u8>) -> Reply {
             | Mishap::Requirement { .. }
             | Mishap::NotBalanced
             | Mishap::SettleError
-            | Mishap::BadTotals,
+            | Mishap::BadTotals
+            | Mishap::EndlessList
+            | Mishap::ZeroChecksum
+            | Mishap::TruncatedTlv
+            | Mishap::NoEntry
+            | Mishap::NoEnd,
         )
         | None => Reply::Now(bytes),
     }
@@ -185,7 +199,7 @@ fn decide(
         // 03 and 97 carry no MAC: there is no key (host-protocol §5).
         return Ok(plain(match demand {
             Demand::Refused(code) => code,
-            Demand::Money(_) | Demand::Network(..) | Demand::Batch(_) => "97",
+            Demand::Money(_) | Demand::Network(..) | Demand::Download(_) | Demand::Batch(_) => "97",
         }));
     };
     let forced = match mishap {
@@ -195,6 +209,15 @@ fn decide(
     };
     let mut ask = match demand {
         Demand::Network(kind, text) => return network(bank, account, kind, text.as_deref(), forced, clock),
+        Demand::Download(ask) => {
+            return Ok(match forced {
+                Some(code) => plain(code),
+                None => {
+                    let answer = bank.download(account, &ask, mishap, clock);
+                    Decided { answer, keys: None, mak: None }
+                }
+            });
+        }
         Demand::Batch(ask) => {
             let settled = match forced {
                 Some(code) => plain(code),

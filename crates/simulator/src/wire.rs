@@ -12,6 +12,7 @@ use payterm_hosts::{
 use payterm_schema::{
     HostAnswer, Kind, Tracks,
     account::{Batch, Stan},
+    download::EmvAsk,
     host::{FieldView, MacVerdict},
     icc::Tag,
     secret::{Mac, MacError, SecretBytes},
@@ -40,6 +41,8 @@ pub enum Demand {
     Money(Box<Ask>),
     /// Sign-in, sign-off, echo, parameters, status upload (with what it says).
     Network(Kind, Option<String>),
+    /// A message of a download of CA keys or applications.
+    Download(EmvAsk),
     /// A message of a settlement.
     Batch(BatchAsk),
     /// Not understood: this F39.
@@ -112,6 +115,9 @@ impl Wire {
         };
         if view.kind == Kind::Settlement {
             return settlement(&view).map_or(Demand::Refused("30"), Demand::Batch);
+        }
+        if let Some(ask) = view.download {
+            return Demand::Download(ask);
         }
         if !view.kind.row().authorisation {
             return Demand::Network(view.kind, view.text(Var::Serial).map(str::to_owned));
@@ -219,6 +225,13 @@ impl Wire {
             (mishap, request.message.text(11).and_then(|s| s.parse::<u32>().ok()))
         {
             message.set(11, format!("{:06}", (stan + 1) % 1_000_000)).map_err(FrameError::Iso)?;
+        }
+        // F62 of an entry or a list of a download loses its last byte.
+        if mishap == Some(&Mishap::TruncatedTlv)
+            && let (Some(_), Some([cut @ .., _])) =
+                (&answer.download, message.get(62).map(<[u8]>::to_vec).as_deref())
+        {
+            message.set(62, cut).map_err(FrameError::Iso)?;
         }
         let mac = mak.filter(|_| mishap != Some(&Mishap::NoMac)).map(|m| m as &dyn Mac);
         let mut bytes = encode(&self.profile, &envelope, &mut message, mac)?.reveal().to_vec();

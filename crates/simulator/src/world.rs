@@ -4,6 +4,9 @@
 //! Everything in a world is **test data**: PANs and PINs stand in it in clear, and so does the test TMK of
 //! each account. `Debug` of the types here masks them all the same.
 mod check;
+mod emv;
+
+pub use emv::{AidRow, KeyRow};
 
 use crate::{
     ask::{Ask, What},
@@ -58,6 +61,12 @@ pub struct World {
     pub translations: Vec<Translation>,
     #[serde(rename = "parameter", default)]
     pub parameters: Vec<Parameter>,
+    /// CA keys that terminals download. Default: the test CA's.
+    #[serde(rename = "emv_key", default)]
+    pub emv_keys: Vec<KeyRow>,
+    /// Applications that terminals download. Default: those of the test cards.
+    #[serde(rename = "emv_aid", default)]
+    pub emv_aids: Vec<AidRow>,
     /// Answer to a repeated request: as before (default), or this F39.
     #[serde(default)]
     pub duplicate_code: Option<Code>,

@@ -1,10 +1,12 @@
 //! Records of an acquirer account: sign-in, sign-off, what its host asks for.
 use crate::{
     account::{AccountId, Batch},
+    download::EmvParameters,
     host::{HostAnswer, Plan},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Record of an acquirer account beside its payments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,4 +23,8 @@ pub enum AccountRecord {
     SignedOut { account: AccountId, why: String },
     /// The host asks for something in the header of a reply (processing requirement, host-protocol §1).
     Requirement { account: AccountId, digit: u8 },
+    /// CA keys or applications were downloaded as a whole: from here on the card kernel works with these.
+    EmvParameters { account: AccountId, parameters: Arc<EmvParameters> },
+    /// A download of CA keys or applications failed and changes nothing.
+    DownloadFailed { account: AccountId, why: String },
 }

@@ -338,6 +338,7 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             settlement: None,
             offline_authority: Some(OfflineAuthority::Merchant),
             icc: None,
+            download: None,
         };
         let secrets = CardSecrets { pan: Some(Pan::parse(&pan(i % cards))?), ..CardSecrets::default() };
         Ok(build(&profile, &station, MessageKind::Repeat, &plan, &secrets, "1", &mac)?

@@ -488,6 +488,7 @@ impl Bank {
             parameters: Vec::new(),
             settlement: None,
             icc: None,
+            download: None,
             requirement: 0,
         }
     }

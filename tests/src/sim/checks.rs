@@ -112,6 +112,7 @@ pub fn effect(world: &World, effect: &Effect) {
         | Effect::Speak(_)
         | Effect::AskVault { .. }
         | Effect::ForgetKeys { .. }
+        | Effect::UseDownloads { .. }
         | Effect::Load { .. }
         | Effect::TellCard { .. }
         | Effect::EndCard { .. }

@@ -80,6 +80,7 @@ pub fn settings() -> Settings {
         completion_percent: Percent::new(115).expect("below 1000"),
         kinds: Kind::ALL.to_vec(),
         advices_in_flight: 3,
+        downloads: false,
         offline_authorities: vec![OfflineAuthority::Voice, OfflineAuthority::Merchant],
         no_pin: Vec::new(),
     };

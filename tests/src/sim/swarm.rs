@@ -152,8 +152,10 @@ pub fn record_names() -> Vec<String> {
 }
 
 /// Records that come from people at the keypad, from customer service or from terminal management; tests of
-/// their own write them (`operators.rs`, `selftest.rs`, `apply.rs`).
-pub const NOT_HERE: [&str; 4] = ["onboarding", "self_tested", "language_set", "operator"];
+/// their own write them (`operators.rs`, `selftest.rs`, `apply.rs`); downloads for the card kernel have theirs
+/// in `core` and `engine`.
+pub const NOT_HERE: [&str; 6] =
+    ["onboarding", "self_tested", "language_set", "operator", "emv_parameters", "download_failed"];
 
 /// Events that the swarm must meet in enough runs, and has not: every kind approved, every fault of every
 /// kind of message that knows it, every record.

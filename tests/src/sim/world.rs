@@ -464,7 +464,11 @@ impl World {
             },
             Effect::TellCard { tag, word } => self.tell_card(tag, word),
             Effect::EndCard { tag } => self.end_card(tag),
-            Effect::Speak(_) | Effect::ForgetKeys { .. } | Effect::Tms { .. } | Effect::Renew => {}
+            Effect::Speak(_)
+            | Effect::ForgetKeys { .. }
+            | Effect::UseDownloads { .. }
+            | Effect::Tms { .. }
+            | Effect::Renew => {}
             Effect::Show(screen) => self.show(screen),
             Effect::AskVault { tag, ask } => {
                 let answer = operators::vault(tag, ask);

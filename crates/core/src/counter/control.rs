@@ -4,6 +4,7 @@ use crate::{Effect, context::Context, view};
 use payterm_schema::{
     AccountId, AccountRecord, HostAnswer, Kind, RequestRecord, Status,
     account::Stan,
+    download::EmvList,
     host::FrameTrace,
     outcome::{Authority, Class},
 };
@@ -53,6 +54,10 @@ pub(super) fn answered(
         cx.effect(Effect::ForgetKeys { account: account.clone() });
     }
     cx.requirement(account, txn, digit);
+    if s.kind() == Kind::Parameters && class == Class::A {
+        // Who asks for parameters by hand asks for the card kernel's too.
+        cx.want_download(account, &[EmvList::Keys, EmvList::Aids]);
+    }
     if class == Class::A {
         view::approved(&mut outcome, Authority::Host, cx.now);
     } else {

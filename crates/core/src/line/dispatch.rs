@@ -16,7 +16,7 @@ fn fresh(cx: &Context, id: &AccountId, purpose: &Purpose) -> bool {
         Purpose::Settlement { .. } => cx.settling(id).is_some_and(|s| !s.left),
         Purpose::Probe { .. } => true,
         // A query's answer speaks of its original; the others are judged when they are believed.
-        Purpose::Query { .. } | Purpose::Request { .. } | Purpose::SignIn => false,
+        Purpose::Query { .. } | Purpose::Request { .. } | Purpose::SignIn | Purpose::Download => false,
     }
 }
 
@@ -104,6 +104,7 @@ impl Line {
             Purpose::SignIn => self.sign_in_event(cx, event),
             Purpose::Settlement { txn, stan } => self.settlement_event(cx, txn, stan, event),
             Purpose::Probe { call } => self.probed(cx, call, event),
+            Purpose::Download => self.download_event(cx, event),
         }
     }
 }

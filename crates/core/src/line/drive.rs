@@ -128,7 +128,8 @@ impl Line {
     pub(super) fn poll_timeout(&self, cx: &Context) -> Option<Wake> {
         let exchange = self.exchanges.until().map(|at| Wake { at, timer: Timer::Exchange });
         let next = self.next_message(cx).map(|at| Wake { at, timer: Timer::Line });
-        exchange.into_iter().chain(next).min()
+        let download = self.download_due(cx).map(|at| Wake { at, timer: Timer::Line });
+        exchange.into_iter().chain(next).chain(download).min()
     }
 
     /// When there is something to send next.

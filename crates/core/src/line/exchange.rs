@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     Settlement { txn: u64, stan: Stan },
     /// The self-test's echo.
     Probe { call: u64 },
+    /// A message of a download for the card kernel: nobody waits for it.
+    Download,
 }
 impl Purpose {
     pub fn txn(&self) -> Option<u64> {
@@ -34,7 +36,7 @@ impl Purpose {
             | Purpose::Advice { txn, .. }
             | Purpose::Query { txn, .. }
             | Purpose::Settlement { txn, .. } => Some(*txn),
-            Purpose::SignIn | Purpose::Probe { .. } => None,
+            Purpose::SignIn | Purpose::Probe { .. } | Purpose::Download => None,
         }
     }
 }
@@ -71,7 +73,7 @@ impl Exchanges {
     }
     /// What stands in the customer's place of the account.
     pub fn foreground(&self) -> Option<&Exchange> {
-        self.under_way.values().find(|e| !matches!(e.purpose, Purpose::Advice { .. }))
+        self.under_way.values().find(|e| !matches!(e.purpose, Purpose::Advice { .. } | Purpose::Download))
     }
     /// Nothing at all is under way: keys may change.
     pub fn is_idle(&self) -> bool {

@@ -111,7 +111,7 @@ impl Line {
             }
             Purpose::Settlement { txn, stan } => self.settlement_answer(cx, txn, stan, answer, trace),
             Purpose::SignIn => self.late_sign_in(cx, answer),
-            Purpose::Query { .. } | Purpose::Probe { .. } => {}
+            Purpose::Query { .. } | Purpose::Probe { .. } | Purpose::Download => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The terminal's own sign-in of an account, and the self-test's echo.
 use super::{Line, exchange::Purpose};
-use crate::{Call, context::Context, signal::Signal};
+use crate::{Call, context::Context, sign_in::asked_lists, signal::Signal};
 use payterm_schema::{
     AccountId, AccountRecord, Fault, HostAnswer, HostEvent, Kind, Time,
     host::{KeysVerdict, MessageKind, SecretsFrom},
@@ -38,6 +38,8 @@ impl Line {
             cx.sign_out(&id, "the working keys are gone");
         }
         self.sign_in.wanted = self.account.config.auto_sign_in && !cx.signed_in(&self.account);
+        // The host has asked for it in an earlier run.
+        self.want_download(asked_lists(cx.state.ledger(&id).requirement));
     }
     pub fn want_sign_in(&mut self) {
         self.sign_in.wanted = true;

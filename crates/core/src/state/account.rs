@@ -23,6 +23,15 @@ impl State {
             AccountRecord::Requirement { account, digit } => {
                 self.accounts.entry(account.clone()).or_default().requirement = *digit
             }
+            AccountRecord::EmvParameters { account, parameters } => {
+                let ledger = self.accounts.entry(account.clone()).or_default();
+                ledger.emv = Some(parameters.clone());
+                if matches!(ledger.requirement, 4 | 5) {
+                    ledger.requirement = 0;
+                }
+                self.heard(account, at);
+            }
+            AccountRecord::DownloadFailed { .. } => {}
         }
     }
 

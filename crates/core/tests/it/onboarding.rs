@@ -183,6 +183,7 @@ impl Bench {
                 | Effect::AskVault { .. }
                 | Effect::Send(_)
                 | Effect::ForgetKeys { .. }
+                | Effect::UseDownloads { .. }
                 | Effect::Load { .. }
                 | Effect::Print { .. } => {}
             }

@@ -103,6 +103,10 @@ impl CaKey {
         }
         Ok(Self { rid, index, key })
     }
+    /// RID and index, by which a card names it.
+    pub fn name(&self) -> ([u8; 5], u8) {
+        (self.rid, self.index)
+    }
     /// What a signature of this key gives back, in as many bytes as the modulus has; none: it is not as long
     /// as the modulus, or not below it.
     pub fn recover(&self, signed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

@@ -86,6 +86,11 @@ impl TerminalActor {
             Effect::Show(screen) => show(&services, &screen),
             Effect::Send(message) => self.send(message, ctx),
             Effect::ForgetKeys { account } => forget_keys(&services, account),
+            Effect::UseDownloads { all } => {
+                if let Some(data) = &services.card_data {
+                    data.follow(&all);
+                }
+            }
             Effect::Print { job, duplicate } => self.print(job, duplicate, ctx),
             Effect::Load { tag, query } => {
                 self.later(ctx, async move {

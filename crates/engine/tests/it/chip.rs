@@ -1,4 +1,5 @@
 //! Chip cards in a whole engine: the reader's thread runs the kernel, the machine decides in between.
+mod download;
 mod slot;
 
 use crate::rig::{Rig, SOON, caller, sale};
@@ -127,18 +128,23 @@ fn a_cancel_ends_the_card_between_two_commands() {
 
 /// The demo with a socket for cards, and what `[emv]` needs for the test CA.
 fn rig_with_socket(kind: DeviceKind) -> (Rig, SocketAddr) {
+    rig_with_file(kind, |key| {
+        format!(
+            "version = 1\nkeys = [\"{key}\"]\n[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n\
+             tap = {{ most = 500_000, cvm = 1_000 }}\n"
+        )
+    })
+}
+/// With this file of parameters, made of the test CA's key.
+fn rig_with_file(kind: DeviceKind, file: impl FnOnce(&str) -> String) -> (Rig, SocketAddr) {
     // A port that is free now.
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rig = Rig::new(|config| {
         let reader = config.devices.iter_mut().find(|device| device.kind == kind).unwrap();
         reader.options.insert("card".into(), at.to_string().into());
         let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
-        let text = format!(
-            "version = 1\nkeys = [\"{key}\"]\n[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n\
-             tap = {{ most = 500_000, cvm = 1_000 }}\n"
-        );
         let path = config.store.dir.parent().unwrap().join("emv.toml");
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, file(&key)).unwrap();
         config.emv = Some(EmvConfig::new(path));
         assert_eq!(config.check(), Ok(()));
     });

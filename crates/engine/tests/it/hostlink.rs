@@ -142,6 +142,7 @@ impl Link {
             settlement: None,
             offline_authority: None,
             icc: None,
+            download: None,
         };
         let account = payterm_schema::AccountId::new("cup").unwrap();
         let message = HostMessage {

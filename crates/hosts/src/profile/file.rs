@@ -1,10 +1,11 @@
 //! A profile's file, and the rules that make a [`Profile`] of it.
 use super::list::{field_list, is_mti, known, number, slots, values};
 use super::rows::{
-    Entry, Frame, IcCondition, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal,
+    EmvForm, Entry, Frame, IcCondition, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal,
     ScriptResult, Security, Show, Slot,
 };
 use super::{CARD_SALE, LengthPrefix, Mask, OFFLINE, Profile, ProfileError, QUERY, bad, field, kind_of};
+use crate::emv_download::ROWS;
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::mti::reply_mti;
 use crate::settlement::{NEEDED, Upload};
@@ -45,6 +46,7 @@ pub(super) struct File {
     reversal: Reversal,
     script_result: Option<ScriptResult>,
     advice: Advice,
+    emv: Option<EmvForm>,
     reply: ReplyRow,
     #[serde(default)]
     wallet: BTreeMap<Wallet, WalletRow>,
@@ -189,8 +191,9 @@ impl File {
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
             let kind = kind_of(name);
-            let of_sale = [QUERY, OFFLINE, CARD_SALE].contains(&name.as_str());
-            if kind.is_none() && !of_sale && Upload::named(name).is_none() {
+            let own_name =
+                [QUERY, OFFLINE, CARD_SALE].contains(&name.as_str()) || ROWS.contains(&name.as_str());
+            if kind.is_none() && !own_name && Upload::named(name).is_none() {
                 return bad(format!("message.{name}"), "no such kind");
             }
             if !is_mti(&file.mti) {
@@ -324,6 +327,18 @@ impl File {
                 format!("F{n} is masked: nothing is taken from it, and nothing compared with it"),
             ),
             None => Ok(()),
+        }
+    }
+
+    /// The messages of downloads come together, with the form of what they bring.
+    fn check_downloads(&self, messages: &BTreeMap<String, MessageRow>) -> Result<(), ProfileError> {
+        let lacking = ROWS.iter().find(|row| !messages.contains_key(**row));
+        let any = ROWS.iter().any(|row| messages.contains_key(*row));
+        match (&self.emv, lacking, any) {
+            (Some(form), None, _) if form.partial > 1 => bad("emv.partial", "0 or 1"),
+            (Some(_), Some(lacking), _) => bad(format!("message.{lacking}"), "needed: the profile has [emv]"),
+            (None, _, true) => bad("emv", "needed: the profile has messages for downloads"),
+            (Some(_), None, _) | (None, _, false) => Ok(()),
         }
     }
 
@@ -470,6 +485,7 @@ impl File {
             completion_percent: self.completion_percent,
             kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
             advices_in_flight: self.advices_in_flight,
+            downloads: self.emv.is_some(),
             offline_authorities: self.offline_authorities.clone(),
             no_pin,
         })
@@ -508,6 +524,7 @@ impl File {
         self.check_reply(&table)?;
         self.check_masks(&shows, &messages)?;
         self.check_reply_macs()?;
+        self.check_downloads(&messages)?;
         let codes = self.check_codes()?;
         let Reasons { no_reply, bad_mac, other, terminal_fault } = &self.reversal.reasons;
         if let Some(code) = [no_reply, bad_mac, other, terminal_fault]
@@ -536,6 +553,7 @@ impl File {
             messages,
             reversal: self.reversal,
             script_result: self.script_result,
+            emv: self.emv,
             reply: self.reply,
             rules,
             repeat_mti: self.repeat_mti,

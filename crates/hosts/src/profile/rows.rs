@@ -211,6 +211,27 @@ impl Reasons {
         }
     }
 }
+/// Form of the elements in which sources on downloads of CA keys and applications disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmvForm {
+    /// DF01 of an application whose AID may be the beginning of a card's: 0 or 1. The other one: it is the
+    /// whole name.
+    pub partial: u8,
+    /// Form of a key's last day (DF05).
+    pub expiry: Expiry,
+}
+/// Form of a date of year, month and day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiry {
+    /// YYYYMMDD in 8 ASCII digits.
+    Ascii,
+    /// YYYYMMDD in 4 bytes of BCD.
+    Bcd,
+    /// YYMMDD in 3 bytes of BCD, of the years 2000 to 2099.
+    ShortBcd,
+}
 /// A part of a field, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

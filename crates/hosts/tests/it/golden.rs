@@ -119,6 +119,7 @@ fn frames_are_the_golden_ones_and_read_back() {
                 }
                 None => assert_eq!(view.upload, None),
             }
+            assert_eq!(view.download, case.plan.download);
             assert_eq!(view.tip(), case.plan.tip);
             if !matches!(case.message_kind, MessageKind::Reversal(_)) {
                 assert_eq!(view.text(Var::VoiceCode), case.plan.auth_code.as_deref());
@@ -171,7 +172,8 @@ fn frames_are_the_golden_ones_and_read_back() {
             let sign_in = case.plan.kind == Kind::SignIn;
             let pairs =
                 |of: &[(&str, &str)]| of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let parameters = if case.plan.kind == Kind::Parameters {
+            let download = case.plan.download.as_ref();
+            let parameters = if case.plan.kind == Kind::Parameters && download.is_none() {
                 pairs(&[("fee_bp", "60"), ("limit", "50000.00")])
             } else {
                 Vec::new()
@@ -187,6 +189,7 @@ fn frames_are_the_golden_ones_and_read_back() {
                 batch: Batch::new(if sign_in { 8 } else { 7 }),
                 mac: if financial { MacVerdict::Good } else { MacVerdict::NotUsed },
                 parameters,
+                download: download.and_then(emv_answer),
                 settlement: totals
                     .map(|h| SettlementReply { domestic: (h.domestic, 1), foreign: (h.foreign, 2) }),
                 requirement: if name == "unionpay" { 3 } else { 0 },

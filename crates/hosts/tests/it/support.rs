@@ -1,11 +1,12 @@
 //! A MAC and a PIN block of the tests' own, on the `des` crate, and the cases of the golden frames.
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use payterm_schema::account::{Batch, Stan};
+use payterm_schema::download::{EmvAid, EmvAnswer, EmvAsk, EmvKey, EmvList, EmvName, EmvRow};
 use payterm_schema::host::{
     CardSecrets, EntryMode, HostAnswer, KeysVerdict, MacVerdict, MessageKind, OriginalRef, Plan,
     ReversalReason, Wallet,
 };
-use payterm_schema::icc::Icc;
+use payterm_schema::icc::{Icc, Tag};
 use payterm_schema::kind::AmountRule;
 use payterm_schema::offline::OfflineAuthority;
 use payterm_schema::secret::{MacAlgorithm, MacError, MacValue, Pan, PaymentCode, PinBlock, Tracks};
@@ -129,6 +130,7 @@ pub fn plan(kind: Kind, mode: impl Into<Option<EntryMode>>) -> Plan {
         settlement: None,
         offline_authority: None,
         icc: None,
+        download: None,
     }
 }
 
@@ -423,6 +425,10 @@ pub fn cases() -> Vec<Case> {
         pin: None,
     });
     add("parameters", None, plan(Kind::Parameters, None), CardSecrets::default(), None, None);
+    for (name, ask) in emv_asks() {
+        let download = Plan { download: Some(ask), ..plan(Kind::Parameters, None) };
+        add(name, None, download, CardSecrets::default(), None, None);
+    }
     add("status-upload", None, plan(Kind::StatusUpload, None), CardSecrets::default(), None, None);
     add("sign-in", None, plan(Kind::SignIn, None), CardSecrets::default(), None, None);
     add("sign-off", None, plan(Kind::SignOff, None), CardSecrets::default(), None, None);
@@ -470,6 +476,76 @@ fn chips(
     add("balance-chip", None, balance, both, Some(TYPED), Some(PIN));
 }
 
+/// A key of UnionPay, index 01, as it is published in the form of a 370.
+pub const CA_KEY: &str = include_str!("../../../engine/tests/it/chip/ca-key.hex");
+
+pub fn emv_key() -> EmvKey {
+    let tlv = hex::decode(CA_KEY.trim()).unwrap();
+    let own = payterm_schema::icc::elements(&tlv).unwrap();
+    let value = |tag: u32| own.iter().find(|(t, _)| Some(*t) == Tag::new(tag)).unwrap().1.clone();
+    EmvKey {
+        rid: value(0x9F06).try_into().unwrap(),
+        index: value(0x9F22)[0],
+        expiry: String::from_utf8(value(0xDF05)).unwrap(),
+        modulus: value(0xDF02),
+        exponent: value(0xDF04),
+        checksum: value(0xDF03).try_into().unwrap(),
+    }
+}
+
+pub fn emv_aid() -> EmvAid {
+    EmvAid {
+        aid: hex::decode("A000000333010101").unwrap(),
+        partial: true,
+        version: [0x00, 0x30],
+        default: [0xFC, 0x78, 0xFC, 0xF8, 0xF0],
+        online: [0xFC, 0x78, 0xFC, 0xF8, 0xF0],
+        denial: [0x00, 0x10, 0, 0, 0],
+        floor: 5_000,
+        threshold: 2_000,
+        most: 99,
+        target: 10,
+        ddol: vec![0x9F, 0x37, 0x04],
+        online_pin: true,
+        cash_limit: None,
+        tap_floor: Some(0),
+        tap_limit: Some(10_000_000),
+        tap_no_cvm: Some(100_000),
+    }
+}
+
+/// The messages of a download.
+pub fn emv_asks() -> [(&'static str, EmvAsk); 6] {
+    let list = |of, received| EmvAsk::List { of, received };
+    [
+        ("emv-key-list", list(EmvList::Keys, 0)),
+        ("emv-key", EmvAsk::Entry { name: emv_key().name() }),
+        ("emv-key-end", EmvAsk::End { of: EmvList::Keys }),
+        ("emv-aid-list", list(EmvList::Aids, 16)),
+        ("emv-aid", EmvAsk::Entry { name: emv_aid().name() }),
+        ("emv-aid-end", EmvAsk::End { of: EmvList::Aids }),
+    ]
+}
+
+/// What a host answers to one; none: its code is all.
+pub fn emv_answer(ask: &EmvAsk) -> Option<EmvAnswer> {
+    let (key, aid) = (emv_key(), emv_aid());
+    Some(match ask {
+        EmvAsk::List { of: EmvList::Keys, .. } => {
+            let rows = vec![EmvRow { name: key.name(), expiry: Some(key.expiry) }];
+            EmvAnswer::Page { more: true, rows }
+        }
+        EmvAsk::List { of: EmvList::Aids, .. } => {
+            let other = EmvName::Aid { aid: hex::decode("A000000333010102").unwrap() };
+            let rows = [aid.name(), other].map(|name| EmvRow { name, expiry: None });
+            EmvAnswer::Page { more: false, rows: rows.into() }
+        }
+        EmvAsk::Entry { name: EmvName::Key { .. } } => EmvAnswer::Key(key),
+        EmvAsk::Entry { name: EmvName::Aid { .. } } => EmvAnswer::Aid(aid),
+        EmvAsk::End { .. } => return None,
+    })
+}
+
 pub fn answer(code: &str) -> HostAnswer {
     HostAnswer {
         code: code.into(),
@@ -492,6 +568,7 @@ pub fn answer(code: &str) -> HostAnswer {
         parameters: Vec::new(),
         settlement: None,
         icc: None,
+        download: None,
         requirement: 0,
     }
 }

@@ -87,6 +87,7 @@ pub fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         settlement: None,
         offline_authority: Default::default(),
         icc: None,
+        download: None,
     };
     let records = [
         Record::Request(RequestRecord::Started {

@@ -20,6 +20,7 @@ impl World {
         self.check_wallets()?;
         self.check_codes()?;
         self.check_parameters()?;
+        self.check_emv()?;
         self.check_rules()
     }
 

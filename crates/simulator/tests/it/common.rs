@@ -115,6 +115,7 @@ impl Till {
             settlement: None,
             offline_authority: None,
             icc: None,
+            download: None,
         }
     }
     pub fn build(&self, message_kind: MessageKind, plan: &Plan, secrets: &CardSecrets) -> Built {

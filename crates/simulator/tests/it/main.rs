@@ -3,6 +3,7 @@
 mod card;
 mod chip;
 mod common;
+mod download;
 mod kinds;
 mod mishaps;
 mod model;

@@ -601,6 +601,7 @@ impl Till {
             settlement: None,
             offline_authority: None,
             icc: None,
+            download: None,
         }
     }
 }

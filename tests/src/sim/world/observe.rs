@@ -179,6 +179,7 @@ impl World {
                 Effect::TellCard { .. }
                 | Effect::EndCard { .. }
                 | Effect::Speak(_)
+                | Effect::UseDownloads { .. }
                 | Effect::Load { .. }
                 | Effect::AskVault { .. }
                 | Effect::Tms { .. }
