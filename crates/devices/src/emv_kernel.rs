@@ -52,8 +52,8 @@ pub struct EmvKernel {
 
 /// A run, by the way the card came.
 enum Run {
-    Contact(Contact),
-    Tap(Tap),
+    Contact(Box<Contact>),
+    Tap(Box<Tap>),
 }
 impl Run {
     fn step(&mut self, input: Input<'_>) -> Step {
@@ -176,11 +176,10 @@ impl CardKernel for EmvKernel {
         let parameters = self.parameters.read().unwrap_or_else(PoisonError::into_inner).clone();
         let terminal = self.terminal.clone();
         let started = match run.interface {
-            Interface::Contact => {
-                Contact::start(terminal, parameters, payment).map(|(run, step)| (Run::Contact(run), step))
-            }
+            Interface::Contact => Contact::start(terminal, parameters, payment)
+                .map(|(run, step)| (Run::Contact(Box::new(run)), step)),
             Interface::Contactless => {
-                Tap::start(terminal, parameters, payment).map(|(run, step)| (Run::Tap(run), step))
+                Tap::start(terminal, parameters, payment).map(|(run, step)| (Run::Tap(Box::new(run)), step))
             }
         };
         match started {
