@@ -75,7 +75,8 @@ impl Pcscd {
     pub fn start() -> Result<Self> {
         let config = tempfile::tempdir()?;
         let readers = format!(
-            "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:0x{port:X}\nLIBPATH {LIBRARY}\nCHANNELID 0x{port:X}\n",
+            "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:0x{port:X}\n\
+             LIBPATH {LIBRARY}\nCHANNELID 0x{port:X}\n",
             port = vpcd::PORT
         );
         std::fs::write(config.path().join("vpcd"), readers)?;
