@@ -25,6 +25,12 @@ SEEN = {
     "not_balanced": ("approved", None, 1),
     "settle_error": ("approved", None, 1),
     "bad_totals": ("approved", None, 1),
+    # Of downloads for the card kernel: neither.
+    "endless_list": ("approved", None, 1),
+    "zero_checksum": ("approved", None, 1),
+    "truncated_tlv": ("approved", None, 1),
+    "no_entry": ("approved", None, 1),
+    "no_end": ("approved", None, 1),
 }
 VALUES = {"delay": 200, "late_reply": 1200, "code": "51", "requirement": 3}
 

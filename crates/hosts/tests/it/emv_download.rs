@@ -1,4 +1,5 @@
-//! Downloads of CA keys and applications: what of a host's word is taken, and what is refused by tag and rule.
+//! Downloads of CA keys and applications: what of a host's word is taken, and what is refused, by tag and
+//! rule.
 use crate::support::*;
 use payterm_hosts::*;
 use payterm_schema::download::{EmvAnswer, EmvAsk, EmvList, EmvName};

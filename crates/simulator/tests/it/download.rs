@@ -1,5 +1,5 @@
-//! The acquirer over real TCP: CA keys and applications, list by list, entry by entry, and what a mishap makes
-//! of them.
+//! The acquirer over real TCP: CA keys and applications, list by list, entry by entry, and what a mishap
+//! makes of them.
 use crate::common::Till;
 use payterm_hosts::read;
 use payterm_schema::{
@@ -85,7 +85,7 @@ fn a_long_list_comes_in_parts_and_is_the_worlds_for_that_account() {
     let row = |i: usize| {
         let account = if i == 0 { "account = \"x919\"\n" } else { "" };
         format!(
-            "[[emv_aid]]\n{account}aid = \"A0000003330101{i:02}\"\npartial = {}\nfloor = {i}\ntap_no_cvm = 100000\n",
+            "[[emv_aid]]\n{account}aid = \"A0000003330101{i:02}\"\npartial = {}\nfloor = {i}\n",
             i.is_multiple_of(2)
         )
     };
@@ -129,7 +129,7 @@ fn a_world_with_a_bad_row_is_refused_by_name() {
         ("[[emv_aid]]\naid = \"A000000333\"\n[[emv_aid]]\naid = \"A000000333\"", "emv_aid[1]"),
         ("[[emv_aid]]\naccount = \"nobody\"\naid = \"A000000333\"", "emv_aid[0].account"),
         (
-            "[[emv_key]]\nrid = \"A000000333\"\nindex = \"1\"\nexpiry = \"20301231\"\nmodulus = \"\"\nexponent = \"03\"",
+            "[[emv_key]]\nrid = \"A0\"\nindex = \"01\"\nexpiry = \"\"\nmodulus = \"\"\nexponent = \"03\"",
             "emv_key[0]",
         ),
     ] {

@@ -24,6 +24,11 @@ MISHAPS = {
     "not_balanced": None,
     "settle_error": None,
     "bad_totals": None,
+    "endless_list": None,
+    "zero_checksum": None,
+    "truncated_tlv": None,
+    "no_entry": None,
+    "no_end": None,
 }
 """The mishaps by name, each with the value that it takes, if any (docs/testing.md)."""
 

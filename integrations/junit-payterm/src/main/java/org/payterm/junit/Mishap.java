@@ -29,6 +29,11 @@ public final class Mishap {
         NAMES.put("not_balanced", null);
         NAMES.put("settle_error", null);
         NAMES.put("bad_totals", null);
+        NAMES.put("endless_list", null);
+        NAMES.put("zero_checksum", null);
+        NAMES.put("truncated_tlv", null);
+        NAMES.put("no_entry", null);
+        NAMES.put("no_end", null);
     }
 
     private final String name;
