@@ -194,9 +194,10 @@ impl Stage {
                 on_leave: Some(Ask::Withdraw),
                 ..row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "card-no-answer", Class::B))
             },
-            Stage::Choosing { until, .. } => {
-                row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "not-chosen", Class::B))
-            }
+            Stage::Choosing { until, .. } => Row {
+                on_leave: Some(Ask::Withdraw),
+                ..row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "not-chosen", Class::B))
+            },
             Stage::CardDecides { until, .. } => {
                 row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Declines(GONE))))
             }

@@ -275,6 +275,13 @@ fn the_customer_chooses_one_of_several_applications_by_its_key() {
         assert!(matches!(page, Screen::ChooseApplication { first: 0, .. }), "{page:?}");
         assert_eq!(c.keys(keys), [CardWord::Chosen(Some(chosen))], "{keys}");
     }
+    // Whoever chooses nothing leaves no reader armed.
+    let mut c = Counter::new(&[EntryMode::Swipe, EntryMode::Chip, EntryMode::Manual]);
+    c.insert();
+    c.says(CardStep::Choose(names.clone()));
+    let step = c.till.input(Input::Key(Key::Cancel));
+    assert_eq!(told(&step), [(Status::Cancelled, "cancelled-by-customer".into())]);
+    assert!(step.asks.iter().any(|a| matches!(a, Ask::Withdraw)), "{:?}", step.asks);
     // Without keys the first has the card's own priority; one that is pulled out has chosen nothing.
     let mut c = Counter::new(&BOTH);
     c.insert();
