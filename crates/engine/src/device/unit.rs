@@ -14,6 +14,8 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
+/// Longest wait before a unit is opened again. 4 s: one that is back serves the next customer within 5 s.
+const OPENED_AGAIN: Duration = Duration::from_secs(4);
 /// Messages that may wait for a unit: some for each face. 64.
 const MAILBOX: usize = 64;
 
@@ -170,7 +172,7 @@ impl Unit {
         self.busy = true;
         self.opening += 1;
         let wait = self.wait;
-        self.wait = supervise::backoff(wait);
+        self.wait = supervise::backoff(wait).min(OPENED_AGAIN);
         self.work = Some(ctx.run_later(wait, |act, ctx| {
             act.busy = false;
             act.open(ctx);
