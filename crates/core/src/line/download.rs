@@ -79,7 +79,7 @@ impl Run {
                     self.names.push(row.name);
                 }
                 let most = usize::from(EmvAsk::LIST_MAX);
-                if self.names.len() > most || (more && self.names.len() == most) {
+                if self.names.len() > most {
                     return Err(format!("the list has no end behind {most} entries"));
                 }
                 let received = self.names.len() as u8; // at most `LIST_MAX`

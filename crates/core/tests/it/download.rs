@@ -1,8 +1,8 @@
 //! Downloads of CA keys and applications: list, entries, end, then one record; or nothing at all.
 use crate::till::*;
-use payterm_core::{Effect, Input, Settings, Step};
+use payterm_core::{By, Effect, Input, Settings, Step};
 use payterm_schema::{
-    AccountRecord, HostAnswer, HostEvent, HostMessage, Kind, Record,
+    AccountRecord, HostAnswer, HostEvent, HostMessage, Kind, Record, RequestKey,
     download::{EmvAid, EmvAnswer, EmvAsk, EmvKey, EmvList, EmvName, EmvParameters, EmvRow},
     host::HostRules,
     time::Millis,
@@ -238,7 +238,14 @@ fn nobody_waits_for_a_download() {
     let step = answer(&mut till, first.tag, "00", host(first.plan.download.as_ref().unwrap()));
     assert_eq!(message(&step), None, "nothing of it leaves while somebody is served");
     let step = till.answered(&sale, r#""code":"00","amount":100"#);
+    let second = message(&step).unwrap();
+    // The next customer is asked for a card, and the line is free: it waits all the same.
+    till.input(start("sale", "c"));
+    let step = answer(&mut till, second.tag, "00", host(second.plan.download.as_ref().unwrap()));
+    assert_eq!(message(&step), None);
+    let key = RequestKey::new("app", "c").unwrap();
+    let step = till.input(Input::Cancel { call: 2, key, by: By::Caller });
     let (asks, _) = run(&mut till, step, host);
-    assert_eq!(asks.len(), 4, "it goes on where it was");
+    assert_eq!(asks.len(), 3, "it goes on where it was");
     assert!(given(&till).is_some());
 }
