@@ -67,7 +67,7 @@ fn sound(json: &Value) -> bool {
 
 /// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
 /// transactions and papers) do not fit one.
-const COUNTS: [&str; 29] = [
+const COUNTS: [&str; 30] = [
     "agree",
     "atc",
     "attempts",
@@ -79,6 +79,7 @@ const COUNTS: [&str; 29] = [
     "debit_count",
     "digit",
     "digits",
+    "first",
     "left",
     "lines",
     "more",
