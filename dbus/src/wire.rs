@@ -67,7 +67,7 @@ fn sound(json: &Value) -> bool {
 
 /// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
 /// transactions and papers) do not fit one.
-const COUNTS: [&str; 30] = [
+const COUNTS: [&str; 32] = [
     "agree",
     "atc",
     "attempts",
@@ -80,11 +80,13 @@ const COUNTS: [&str; 30] = [
     "digit",
     "digits",
     "first",
+    "index",
     "left",
     "lines",
     "more",
     "open_obligations",
     "original_stan",
+    "received",
     "records",
     "replaced",
     "restarts",
