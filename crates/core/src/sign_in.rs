@@ -109,11 +109,11 @@ impl Context {
 
     /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again
     /// after this transaction; others are recorded and shown.
-    pub fn requirement(&mut self, id: &AccountId, txn: u64, digit: u8) {
+    pub fn requirement(&mut self, id: &AccountId, txn: impl Into<Option<u64>>, digit: u8) {
         if digit == 0 {
             return;
         }
-        self.record(Some(txn), AccountRecord::Requirement { account: id.clone(), digit });
+        self.record(txn.into(), AccountRecord::Requirement { account: id.clone(), digit });
         if digit == 3 {
             self.sign_out(id, "the host asks for a sign-in (requirement 3)");
             self.signal(Signal::SignInWanted { account: id.clone() });

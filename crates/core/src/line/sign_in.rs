@@ -82,7 +82,14 @@ impl Line {
     fn sign_in_answer(&mut self, cx: &mut Context, answer: HostAnswer) {
         let id = self.id().clone();
         match cx.sign_in_refusal(&id, &answer) {
-            None => cx.record_sign_in(&id, answer),
+            None => {
+                let digit = answer.requirement;
+                cx.record_sign_in(&id, answer);
+                // One that asks for a sign-in again would be asked without end.
+                if digit != 3 {
+                    cx.requirement(&id, None, digit);
+                }
+            }
             Some((code, why)) => {
                 self.sign_in_failed(cx, why);
                 self.nobody_waits(cx, code);

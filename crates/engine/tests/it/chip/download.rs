@@ -47,6 +47,7 @@ fn what_was_downloaded_by_hand_pays_and_outlives_a_restart() {
 #[test]
 fn the_host_asks_for_it_and_a_spoilt_one_changes_nothing() {
     let (mut rig, at) = rig_of_another_scheme();
+    // In whichever answer it comes, that of the terminal's own sign-in too.
     for (n, digit) in [5, 4].into_iter().enumerate() {
         rig.acquirer.mishaps().next(Mishap::Requirement { digit }).unwrap();
         assert_eq!(rig.sale(&format!("s{digit}")).status, Status::Approved);
