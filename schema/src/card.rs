@@ -36,6 +36,8 @@ pub struct CardRun {
     pub amount: Money,
     pub interface: Interface,
     pub depth: Depth,
+    /// A tapped card may approve it by itself; else it is told that the issuer must (9F66).
+    pub offline: bool,
     pub at: Time,
     /// Minutes east of UTC of the date and time that the card is told (tags 9A, 9F21).
     pub offset_minutes: i32,
@@ -66,7 +68,7 @@ pub enum CardStep {
     Done { decision: CardDecision, icc: Vec<u8> },
 }
 
-/// How the cardholder was verified when the host is asked.
+/// How the cardholder was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
     /// By the PIN, or not at all.
@@ -116,7 +118,7 @@ pub enum PinCheck {
 /// Decision of the card, which ends a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardDecision {
-    Approved,
+    Approved(Verified),
     Declined,
     /// No decision was made.
     Failed(CardFailure),
@@ -172,14 +174,24 @@ impl CardFailure {
 /// Answer to the last [`CardStep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardWord {
-    /// The account can take the payment: the card may go on. `online_pin`: the issuer can check a PIN.
-    Proceed {
-        online_pin: bool,
-    },
+    /// The account can take the payment: the card may go on.
+    Proceed(Proceed),
     /// Index of the application that the customer chose; none: none of them.
     Chosen(Option<usize>),
     Pin(PinWord),
     Host(HostWord),
+}
+
+/// What the account says to a card that was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proceed {
+    /// The issuer can check a PIN.
+    pub online_pin: bool,
+    /// What the card approves by itself is accepted; else it is asked for no approval before the host's.
+    pub offline: bool,
+    /// Minor units that this card has paid without the host, and the acquirer has not heard of yet: they count
+    /// towards the floor limit (EMV 4.4 Book 3 §10.6.1).
+    pub earlier: u64,
 }
 
 /// Result of the PIN entry that a card run asked for.
@@ -205,8 +217,11 @@ pub enum HostWord {
         arc: [u8; 2],
         icc: Vec<u8>,
     },
-    /// No byte left: unable to go online (EMV Book 3 §10.11).
-    NotSent,
+    /// No byte left: unable to go online (EMV Book 3 §10.11). `offline`: what the card then approves is
+    /// accepted; else it is asked to decline.
+    NotSent {
+        offline: bool,
+    },
     /// A frame left and no valid answer came, so the decision of the host is not known: the card is asked to
     /// decline.
     NoReply,

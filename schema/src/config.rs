@@ -23,7 +23,7 @@ pub use emv::EmvConfig;
 pub use flow::{FlowConfig, NoCvmConfig};
 pub use limits::{Limits, Sum};
 pub use machine::{InhibitConfig, LogConfig, LogindLock, StoreConfig, VaultConfig};
-pub use offline::OfflineConfig;
+pub use offline::{OfflineConfig, OfflineLimits};
 pub use paper::{DuplicatePolicy, PaperConfig, SelfTestConfig, SelfTestPrint};
 pub use settlement::SettlementConfig;
 pub use terminal::{Language, OperatorsConfig, TerminalConfig};

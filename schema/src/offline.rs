@@ -1,5 +1,4 @@
-//! Payments without the host: by whose authority they are accepted, and by which rules the merchant's policy
-//! judges them.
+//! Payments without the host: by whose authority they are accepted, and by which rules they are judged.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +27,8 @@ impl OfflineAuthority {
     }
 }
 
-/// Exposure: payments that were accepted at the merchant's risk and are neither forwarded, nor refused, nor
-/// written off.
+/// Exposure: payments that were accepted by one authority and are neither forwarded, nor refused, nor written
+/// off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposure {
     /// Number of payments.
@@ -49,11 +48,12 @@ impl Exposure {
     }
 }
 
-/// Rule of the merchant's offline policy. A payment is judged by all of them, in this order.
+/// Rule for payments without the host. A payment is judged by all of them, in this order; the limits are those
+/// of `offline.<authority>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineRule {
-    /// The account's `offline.merchant` is on.
+    /// The account has a table `offline.<authority>`.
     Off,
     /// The acquirer's profile has a message for it.
     Profile,
@@ -61,33 +61,34 @@ pub enum OfflineRule {
     Settlement,
     /// The kind is a sale.
     Kind,
-    /// A card was swiped: a payment code and a typed number are never accepted.
+    /// A card was swiped, or for the card's own authority is run by its chip: a payment code and a typed number
+    /// are never accepted.
     Instrument,
-    /// The stripe does not say that the card has a chip, which would have to be read.
+    /// The stripe does not say that the card has a chip, which would have to be read. Of swiped cards only.
     Chip,
     /// The card needs no PIN, which only the issuer could check.
     Pin,
     /// The card's own expiry can be read and is not over.
     Expired,
-    /// `offline.bins` lists the card, or is empty.
+    /// `bins` lists the card, or is empty.
     Listed,
-    /// `offline.refused_bins` does not list the card.
+    /// `refused_bins` does not list the card.
     Refused,
     /// No payment of this card may have been executed and waits to be taken back.
     Reversal,
     /// The clock is trusted: it did not go back, and the host's agrees.
     Clock,
-    /// Hours since the host was last heard are within `offline.contact_hours`.
+    /// Hours since the host was last heard are within `contact_hours`.
     Contact,
-    /// The amount, minor units, is within `offline.per_transaction`.
+    /// The amount, minor units, is within `per_transaction`.
     Transaction,
-    /// Payments of this card at risk are within `offline.per_card_count`.
+    /// Payments of this card at risk are within `per_card_count`.
     CardCount,
-    /// Sum of the payments of this card at risk, minor units, is within `offline.per_card`.
+    /// Sum of the payments of this card at risk, minor units, is within `per_card`.
     CardSum,
-    /// Payments of the account at risk are within `offline.total_count`.
+    /// Payments of the account at risk are within `total_count`.
     TotalCount,
-    /// Sum of the payments of the account at risk, minor units, is within `offline.total`.
+    /// Sum of the payments of the account at risk, minor units, is within `total`.
     TotalSum,
 }
 impl OfflineRule {
@@ -142,7 +143,7 @@ pub struct Judgement {
 }
 impl Judgement {
     /// Decides by the checks of one payment, in their order; none without a check.
-    pub fn of(checks: &[Check], exposure: Exposure) -> Option<Self> {
+    pub fn of(offline_authority: OfflineAuthority, checks: &[Check], exposure: Exposure) -> Option<Self> {
         let part = |c: &&Check| {
             c.now
                 .zip(c.limit)
@@ -150,7 +151,7 @@ impl Judgement {
         };
         let broken = checks.iter().find(|c| !c.passed);
         let by = *broken.or_else(|| checks.iter().max_by_key(part))?;
-        Some(Self { offline_authority: OfflineAuthority::Merchant, allowed: broken.is_none(), by, exposure })
+        Some(Self { offline_authority, allowed: broken.is_none(), by, exposure })
     }
 }
 

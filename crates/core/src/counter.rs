@@ -412,8 +412,15 @@ impl Counter {
     }
     pub fn line_down(&mut self, cx: &mut Context, account: &AccountId, sign_in: bool) {
         self.waiting(cx, account, |cx, s| {
-            let accepted = matches!(s.stage, Stage::Preparing { .. }) && offline::accept(cx, s);
-            if sign_in && !accepted { Next::fail(cx.line_code(account), Class::E) } else { Next::Stay }
+            if matches!(s.stage, Stage::Preparing { .. }) {
+                if let Some(next) = card::alone(cx, s) {
+                    return next;
+                }
+                if offline::accept(cx, s) {
+                    return Next::Stay;
+                }
+            }
+            if sign_in { Next::fail(cx.line_code(account), Class::E) } else { Next::Stay }
         });
     }
     pub fn owed_changed(&mut self, cx: &Context, account: &AccountId) {

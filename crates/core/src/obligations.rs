@@ -6,12 +6,12 @@
 use payterm_schema::{
     AccountId, CardToken, Time,
     account::{Batch, Stan},
-    offline::Exposure,
+    offline::{Exposure, OfflineAuthority},
     record::{Duty, Obligation, ObligationState},
 };
 use rpds::{RedBlackTreeMapSync as Map, RedBlackTreeSetSync as Set};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The transaction and the STAN of the frame: an obligation's identity.
 pub(crate) type ObligationId = (u64, Stan);
@@ -52,7 +52,7 @@ struct OfAccount {
     fresh: Set<(CardQueue, ObligationId)>,
     /// ... or to be tried again.
     again: Set<(Time, ObligationId)>,
-    exposure: Exposure,
+    exposures: BTreeMap<OfflineAuthority, Exposure>,
     /// Advices that are told, or kept back; and those that are Stuck.
     telling: usize,
     stuck: usize,
@@ -90,8 +90,12 @@ impl OfAccount {
         if let Some(count) = count {
             *count = if add { *count + 1 } else { count.saturating_sub(1) };
         }
-        if o.at_risk() {
-            self.exposure = self.exposure.with(o.plan.amount.map_or(0, |m| m.minor()), add);
+        if let Some(by) = o.at_risk() {
+            let minor = o.plan.amount.map_or(0, |m| m.minor());
+            let exposure = self.exposures.remove(&by).unwrap_or_default().with(minor, add);
+            if exposure.count > 0 {
+                self.exposures.insert(by, exposure);
+            }
         }
         if waits(o) {
             self.queue(o, all, add);
@@ -166,8 +170,8 @@ impl Obligations {
             || a.unknown.iter().filter_map(|f| self.all.get(f)).any(|o| o.state != ObligationState::Stuck)
     }
     /// What merchant and acquirer may still lose of what was accepted without the host.
-    pub fn exposure(&self, account: &AccountId) -> Exposure {
-        self.accounts.get(account).map(|a| a.exposure).unwrap_or_default()
+    pub fn exposure(&self, account: &AccountId, by: OfflineAuthority) -> Exposure {
+        self.accounts.get(account).and_then(|a| a.exposures.get(&by)).copied().unwrap_or_default()
     }
     /// Open ones of a card, of any duty.
     pub fn of_card<'a>(
@@ -392,7 +396,7 @@ mod tests {
                 found.sort_unstable();
                 wanted.sort_unstable();
                 prop_assert_eq!(found, wanted);
-                prop_assert_eq!(tree.exposure(&account).count, list.len() as u64);
+                prop_assert_eq!(tree.exposure(&account, OfflineAuthority::Merchant).count, list.len() as u64);
                 prop_assert_eq!(tree.names_batch(&account, Batch::FIRST), !list.is_empty());
                 prop_assert!(!tree.names_batch(&account, Batch::FIRST.next()));
                 for txn in 0..=last {

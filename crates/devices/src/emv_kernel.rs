@@ -15,7 +15,7 @@ use payterm_emv::{
 use payterm_schema::{
     Kind, Pan, Tracks,
     card::{
-        CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
+        self, CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
         PinCheck, PinWord, Then, Verified,
     },
     fault::with_causes,
@@ -106,7 +106,8 @@ impl EmvKernel {
                 Depth::Full => terminal::Depth::Full,
                 Depth::Read => terminal::Depth::Read,
             },
-            force_online: false,
+            // Of an inserted card the word to proceed says it, and no bit of the results.
+            force_online: run.interface == Interface::Contactless && !run.offline,
         }
     }
 
@@ -143,11 +144,7 @@ impl EmvKernel {
                 }
                 Step::Online(online) => {
                     let icc = icc::of(&online.tags);
-                    let verified = match online.cvm {
-                        step::Cvm { sign: true, .. } => Verified::Signature,
-                        step::Cvm { device: true, .. } => Verified::Device,
-                        step::Cvm { .. } => Verified::PinOrNone,
-                    };
+                    let verified = verified(online.cvm);
                     let then = match online.then {
                         step::Then::Card => Then::Card,
                         step::Then::Final => Then::Final,
@@ -195,8 +192,14 @@ impl CardKernel for EmvKernel {
         let Some(mut run) = self.waiting.take() else { return Ok(failed(CardFailure::OutOfOrder)) };
         self.heard = matches!(word, CardWord::Host(_));
         let step = run.step(match &word {
-            CardWord::Proceed { online_pin } => {
-                Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: *online_pin })
+            CardWord::Proceed(card::Proceed { online_pin, offline, earlier }) => {
+                let listed = false;
+                Input::Proceed(Proceed {
+                    earlier: *earlier,
+                    listed,
+                    online_pin: *online_pin,
+                    offline: *offline,
+                })
             }
             CardWord::Chosen(at) => Input::Chosen(*at),
             CardWord::Pin(word) => Input::Pin(match word {
@@ -208,7 +211,7 @@ impl CardKernel for EmvKernel {
             CardWord::Host(word) => Input::Host(match word {
                 HostWord::Approved { arc, icc } => step::HostWord::Approved { arc: *arc, issuer: icc },
                 HostWord::Declined { arc, icc } => step::HostWord::Refused { arc: *arc, issuer: icc },
-                HostWord::NotSent => step::HostWord::NotSent,
+                HostWord::NotSent { offline } => step::HostWord::NotSent { offline: *offline },
                 HostWord::NoReply => step::HostWord::NoReply,
             }),
         });
@@ -268,6 +271,14 @@ fn done(decision: CardDecision, end: &End) -> CardStep {
     CardStep::Done { decision, icc: icc::of(&end.tags) }
 }
 
+fn verified(cvm: step::Cvm) -> Verified {
+    match cvm {
+        step::Cvm { sign: true, .. } => Verified::Signature,
+        step::Cvm { device: true, .. } => Verified::Device,
+        step::Cvm { .. } => Verified::PinOrNone,
+    }
+}
+
 /// The card was read, and what it said is no number of a card.
 fn unreadable(mut run: Run) -> Option<CardStep> {
     let Step::Done(end) = run.step(Input::Stop) else { return failed(CardFailure::Unreadable) };
@@ -278,7 +289,7 @@ fn unreadable(mut run: Run) -> Option<CardStep> {
 /// A run that only reads a card decides nothing, and so approves nothing.
 fn decision(end: &End) -> CardDecision {
     match (end.verdict, end.why) {
-        (Verdict::Approved(_), _) => CardDecision::Approved,
+        (Verdict::Approved(_), _) => CardDecision::Approved(verified(end.cvm)),
         (Verdict::Declined | Verdict::Ended(step::Next::Nothing), Why::Lied(_)) => {
             CardDecision::Failed(CardFailure::Lied)
         }
@@ -323,6 +334,7 @@ fn failure(why: Why) -> CardFailure {
         | Why::Card
         | Why::Host
         | Why::NotSent
+        | Why::OnlineOnly
         | Why::NoReply
         | Why::IssuerData => CardFailure::Unreadable,
     }

@@ -71,7 +71,7 @@ impl ScriptedCard {
         if let Some(kind) = at.and_then(|at| self.icc.get_mut(at + 3)) {
             *kind = 0x40;
         }
-        let done = self.done(CardDecision::Approved);
+        let done = self.done(CardDecision::Approved(Verified::PinOrNone));
         self.icc = arqc;
         done
     }
@@ -98,16 +98,21 @@ impl CardKernel for ScriptedCard {
             CardWord::Proceed { .. } | CardWord::Chosen(Some(_)) | CardWord::Pin(_) if !self.online => {
                 self.next()
             }
-            CardWord::Host(HostWord::Approved { .. }) if self.online => match self.after_yes {
-                AfterYes::Yes => self.yes(),
-                AfterYes::Pretends => self.done(CardDecision::Approved),
-                AfterYes::No => self.done(CardDecision::Declined),
-                AfterYes::Lies => self.done(CardDecision::Failed(CardFailure::Lied)),
-                AfterYes::Nothing => None,
-            },
+            // Where the host cannot be asked it says the same.
+            CardWord::Host(HostWord::Approved { .. } | HostWord::NotSent { offline: true })
+                if self.online =>
+            {
+                match self.after_yes {
+                    AfterYes::Yes => self.yes(),
+                    AfterYes::Pretends => self.done(CardDecision::Approved(Verified::PinOrNone)),
+                    AfterYes::No => self.done(CardDecision::Declined),
+                    AfterYes::Lies => self.done(CardDecision::Failed(CardFailure::Lied)),
+                    AfterYes::Nothing => None,
+                }
+            }
             CardWord::Host(HostWord::Declined { .. }) if self.online => self.done(CardDecision::Declined),
             // No script has come.
-            CardWord::Host(HostWord::NotSent | HostWord::NoReply) if self.online => {
+            CardWord::Host(HostWord::NotSent { .. } | HostWord::NoReply) if self.online => {
                 self.end();
                 Some(CardStep::Done { decision: CardDecision::Declined, icc: self.icc.clone() })
             }
@@ -160,7 +165,7 @@ mod tests {
     use super::*;
     use payterm_schema::{
         Kind, Money, Pan, Time,
-        card::{Depth, Interface, PinCheck, PinWord},
+        card::{Depth, Interface, PinCheck, PinWord, Proceed},
     };
 
     fn read() -> CardRead {
@@ -175,6 +180,8 @@ mod tests {
             label: "PBOC DEBIT".into(),
         }
     }
+    const PROCEED: Proceed = Proceed { online_pin: true, offline: false, earlier: 0 };
+
     fn run() -> CardRun {
         CardRun {
             txn: 1,
@@ -182,6 +189,7 @@ mod tests {
             amount: Money::new(1, "CNY".parse().unwrap()).unwrap(),
             interface: Interface::Contact,
             depth: Depth::Full,
+            offline: false,
             at: Time(0),
             offset_minutes: 480,
         }
@@ -193,7 +201,7 @@ mod tests {
         let online = Some(CardStep::GoOnline { icc, verified, then });
         let over = |decision| Some(CardStep::Done { decision, icc: vec![0x9f] });
         for (after, said) in [
-            (AfterYes::Yes, over(CardDecision::Approved)),
+            (AfterYes::Yes, over(CardDecision::Approved(Verified::PinOrNone))),
             (AfterYes::No, over(CardDecision::Declined)),
             (AfterYes::Lies, over(CardDecision::Failed(CardFailure::Lied))),
             (AfterYes::Nothing, None),
@@ -202,12 +210,12 @@ mod tests {
             let mut card = ScriptedCard::new(read(), asks.clone(), after, &[0x9f]);
             let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
             assert_eq!(
-                tell(CardWord::Host(HostWord::NotSent)),
+                tell(CardWord::Host(HostWord::NotSent { offline: true })),
                 over(CardDecision::Failed(CardFailure::OutOfOrder))
             );
             assert_eq!(card.run(&run(), &mut NoReader).unwrap(), Some(CardStep::Read(read())));
             let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
-            assert_eq!(tell(CardWord::Proceed { online_pin: true }).as_ref(), Some(&asks[0]));
+            assert_eq!(tell(CardWord::Proceed(PROCEED)).as_ref(), Some(&asks[0]));
             assert_eq!(tell(CardWord::Chosen(Some(0))).as_ref(), Some(&asks[1]));
             assert_eq!(tell(CardWord::Pin(PinWord::Entered)), online);
             assert_eq!(tell(CardWord::Host(HostWord::Approved { arc: *b"00", icc: Vec::new() })), said);
@@ -216,12 +224,14 @@ mod tests {
 
     #[test]
     fn without_the_hosts_yes_the_card_declines() {
-        for word in
-            [HostWord::Declined { arc: *b"51", icc: Vec::new() }, HostWord::NotSent, HostWord::NoReply]
-        {
+        for word in [
+            HostWord::Declined { arc: *b"51", icc: Vec::new() },
+            HostWord::NotSent { offline: false },
+            HostWord::NoReply,
+        ] {
             let mut card = ScriptedCard::new(read(), [], AfterYes::Yes, &[]);
             card.run(&run(), &mut NoReader).unwrap();
-            let online = card.tell(CardWord::Proceed { online_pin: true }, &mut NoReader).unwrap();
+            let online = card.tell(CardWord::Proceed(PROCEED), &mut NoReader).unwrap();
             assert!(matches!(online, Some(CardStep::GoOnline { .. })));
             let said = card.tell(CardWord::Host(word), &mut NoReader).unwrap();
             assert!(matches!(said, Some(CardStep::Done { decision: CardDecision::Declined, .. })));

@@ -189,6 +189,7 @@ impl Run {
             | Why::Card
             | Why::Host
             | Why::NotSent
+            | Why::OnlineOnly
             | Why::NoReply
             | Why::IssuerData
             | Why::Lied(_)

@@ -200,6 +200,11 @@ impl<Own> Run<Own> {
         let name = self.tags.get(Tag(0x84)).unwrap_or_default();
         name.first_chunk().copied().unwrap_or_default()
     }
+    /// Nothing is approved without the issuer: the terminal is one that never does, or this payment is not
+    /// accepted so.
+    pub(crate) fn is_online_only(&self) -> bool {
+        self.terminal.is_online_only() || !self.proceed.offline
+    }
     /// Byte 1 of what the card can.
     pub(crate) fn aip_has(&self, bit: u8) -> bool {
         self.aip.first().is_some_and(|byte| byte & bit != 0)

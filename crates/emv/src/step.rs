@@ -95,6 +95,9 @@ pub struct Proceed {
     pub listed: bool,
     /// The account has a key for online PINs.
     pub online_pin: bool,
+    /// What the card approves without the issuer is accepted; else this payment is one of a terminal that is
+    /// online only.
+    pub offline: bool,
 }
 
 /// A PIN that is asked for.
@@ -135,8 +138,11 @@ pub enum HostWord<'a> {
         arc: [u8; 2],
         issuer: &'a [u8],
     },
-    /// No byte of the request has left.
-    NotSent,
+    /// No byte of the request has left. `offline`: what the card then approves is accepted; else it is asked
+    /// for an AAC.
+    NotSent {
+        offline: bool,
+    },
     /// It may have left; no answer came that can be believed.
     NoReply,
 }
@@ -231,6 +237,8 @@ pub enum Why {
     Host,
     #[error("the host could not be asked")]
     NotSent,
+    #[error("the issuer must be asked")]
+    OnlineOnly,
     #[error("the host gave no answer")]
     NoReply,
     #[error("the host's data objects are not sound")]

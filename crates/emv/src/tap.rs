@@ -163,6 +163,7 @@ fn next(why: Why) -> Next {
         | Why::Card
         | Why::Host
         | Why::NotSent
+        | Why::OnlineOnly
         | Why::NoReply
         | Why::IssuerData
         | Why::Lied(_)

@@ -209,9 +209,9 @@ fn invalid(key: &str, rule: String) -> Fault {
 fn terminal(config: &Config, emv: &EmvConfig) -> Result<Terminal, Fault> {
     let fixed = |key, text: &str| fixed(text).map_err(|rule| invalid(key, rule));
     let [kind] = fixed("terminal_type", &emv.terminal_type)?;
-    // What a card approves by itself cannot be queued yet (Book 4 Annex A, terminal type).
-    if !matches!(kind & 0x0F, 1 | 4) {
-        return Err(invalid("terminal_type", "online only: its second digit is 1 or 4".into()));
+    // No host would ever be asked (Book 4 Annex A, terminal type).
+    if matches!(kind & 0x0F, 3 | 6) {
+        return Err(invalid("terminal_type", "can go online: its second digit is not 3 or 6".into()));
     }
     let account = config.accounts.first().map(|a| a.tid.to_string());
     let known = account.filter(|tid| tid.len() == 8 && tid.bytes().all(|b| b.is_ascii_alphanumeric()));
@@ -370,7 +370,7 @@ mod tests {
             ("emv.country: ", |e| e.country = 0),
             ("emv.terminal_type: ", |e| e.terminal_type = "27".into()),
             ("emv.terminal_type: ", |e| e.terminal_type = "2".into()),
-            ("emv.terminal_type: online only", |e| e.terminal_type = "22".into()),
+            ("emv.terminal_type: can go online", |e| e.terminal_type = "23".into()),
             ("emv.capabilities: ", |e| e.capabilities = "E068CF".into()),
             ("emv.additional_capabilities: ", |e| e.additional_capabilities = "0000F0A001".into()),
             ("emv.serial: ", |e| e.serial = Some("1".into())),

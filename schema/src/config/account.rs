@@ -70,7 +70,7 @@ pub struct AccountConfig {
     pub fees: Vec<FeeRow>,
     /// Payments while the host cannot be reached. Default: none is accepted.
     #[serde(default)]
-    pub offline: Option<OfflineConfig>,
+    pub offline: OfflineConfig,
 }
 fn connect_ms() -> u32 {
     10_000
@@ -155,7 +155,7 @@ impl AccountConfig {
             refusal_without_mac: None,
             amount_limit: None,
             fees: Vec::new(),
-            offline: None,
+            offline: OfflineConfig::default(),
         }
     }
     /// Greatest amount of one payment, minor units.
@@ -226,8 +226,12 @@ impl AccountConfig {
                 rules.hold(false, &format!("fee[{i}].{key}"), rule);
             }
         }
-        if let Some(offline) = &self.offline {
-            rules.hold((1..=720).contains(&offline.contact_hours), "offline.contact_hours", "1 to 720");
+        let OfflineConfig { merchant, card, card_unable_online } = &self.offline;
+        for (key, limits) in
+            [("merchant", merchant), ("card", card), ("card_unable_online", card_unable_online)]
+        {
+            let hours = limits.as_ref().is_none_or(|l| (1..=720).contains(&l.contact_hours));
+            rules.hold(hours, &format!("offline.{key}.contact_hours"), "1 to 720");
         }
     }
 }

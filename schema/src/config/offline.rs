@@ -1,19 +1,43 @@
-//! `[account.offline]`: payments that the merchant accepts at its own risk while the host cannot be reached.
+//! `[account.offline]`: payments that are accepted without the host, by whose authority, within which limits.
 use super::{BinRange, Limits};
-use crate::money::Currency;
+use crate::{money::Currency, offline::OfflineAuthority};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Payments at the merchant's risk. A limit that is there and does not name the account's currency is zero:
-/// nothing is accepted. All limits are of what is at risk at one time: a payment that was
-/// forwarded, refused or written off counts no more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Payments without the host: a table for each authority by which they are accepted, with limits of its own.
+/// Without its table an authority accepts nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfflineConfig {
     /// A swiped sale whose message could not leave is accepted, and told to the acquirer later; not one whose
-    /// PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. Default false:
-    /// the merchant bears what the acquirer then refuses.
-    pub merchant: bool,
+    /// PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. The merchant
+    /// bears what the acquirer then refuses.
+    pub merchant: Option<OfflineLimits>,
+    /// A sale that the chip approves by itself (TC at the first GENERATE AC, or of a tap) is accepted, and
+    /// told to the acquirer with its TC. Without it a card that wants to approve is sent to the host.
+    pub card: Option<OfflineLimits>,
+    /// A chip that is inserted may approve a sale whose message could not leave (Y3, EMV 4.4 Book 3 §10.7).
+    /// Without it the card is asked to decline.
+    pub card_unable_online: Option<OfflineLimits>,
+}
+impl OfflineConfig {
+    /// Limits of an authority; none where it accepts nothing. What the issuer says by telephone has none.
+    pub fn limits(&self, authority: OfflineAuthority) -> Option<&OfflineLimits> {
+        match authority {
+            OfflineAuthority::Merchant => self.merchant.as_ref(),
+            OfflineAuthority::Card => self.card.as_ref(),
+            OfflineAuthority::CardUnableOnline => self.card_unable_online.as_ref(),
+            OfflineAuthority::Voice => None,
+        }
+    }
+}
+
+/// Limits of one authority. A limit that is there and does not name the account's currency is zero: nothing
+/// is accepted. All limits are of what is at risk at one time: a payment that was forwarded, refused or
+/// written off counts no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfflineLimits {
     /// Greatest amount of one payment, in the account's currency. Default 100.00 where that has two decimals:
     /// what a shop can bear to lose at once.
     pub per_transaction: Option<Limits>,
@@ -33,10 +57,9 @@ pub struct OfflineConfig {
     /// Never cards in these ranges, from-to as in `route.bin`. Default empty.
     pub refused_bins: Vec<BinRange>,
 }
-impl Default for OfflineConfig {
+impl Default for OfflineLimits {
     fn default() -> Self {
         Self {
-            merchant: false,
             per_transaction: None,
             per_card: None,
             per_card_count: 3,
@@ -48,7 +71,7 @@ impl Default for OfflineConfig {
         }
     }
 }
-impl OfflineConfig {
+impl OfflineLimits {
     /// Greatest amount of one payment in this currency, minor units.
     pub fn per_transaction(&self, currency: Currency) -> u64 {
         self.per_transaction.as_ref().map_or(10_000, |l| l.of(currency))

@@ -2,6 +2,7 @@
 use crate::{
     account::{AccountId, Stan},
     host::{FrameTrace, Plan, ReversalReason},
+    offline::OfflineAuthority,
     time::Time,
 };
 use schemars::JsonSchema;
@@ -119,10 +120,10 @@ impl Obligation {
             deadline: None,
         }
     }
-    /// Tells whether it is the advice of a payment at the merchant's risk, which the acquirer has not
-    /// answered yet.
-    pub fn at_risk(&self) -> bool {
-        self.plan.offline_authority == Some(crate::offline::OfflineAuthority::Merchant)
+    /// Authority in whose exposure it counts: it is the advice of a payment without the host, which the
+    /// acquirer has not answered yet. What the issuer approved by telephone is no risk.
+    pub fn at_risk(&self) -> Option<OfflineAuthority> {
+        self.plan.offline_authority.filter(|by| *by != OfflineAuthority::Voice)
     }
 }
 

@@ -40,8 +40,8 @@ pub enum RequestRecord {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         card: Option<crate::account::CardToken>,
     },
-    /// The merchant's policy accepts a sale that could not be sent: `plan` is its advice, which is owed from
-    /// here on.
+    /// A sale is accepted without the host, by the merchant or by the card: `plan` is its advice, which is owed
+    /// from here on.
     OfflineAllowed {
         txn: u64,
         account: AccountId,
@@ -50,7 +50,7 @@ pub enum RequestRecord {
         card: Option<crate::account::CardToken>,
         judgement: crate::offline::Judgement,
     },
-    /// The merchant's policy does not accept a sale that could not be sent.
+    /// A sale is not accepted without the host.
     OfflineDenied { txn: u64, account: AccountId, judgement: crate::offline::Judgement },
     /// No byte of the frame left: the obligation of `stan` is void.
     NotSent { txn: u64, account: AccountId, stan: Stan, why: String },

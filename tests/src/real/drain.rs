@@ -12,7 +12,7 @@ use payterm_journal::{Commit, Options, Store};
 use payterm_schema::{
     AccountId, CardToken, HostEvent, Instrument, Pan, Request, RequestKey, Terminal, Time, Tracks,
     account::Stan,
-    config::{AccountConfig, Config, OfflineConfig, SettlementConfig},
+    config::{AccountConfig, Config, OfflineLimits, SettlementConfig},
     host::{CardSecrets, EntryMode, MessageKind, Plan},
     money::Money,
     offline::OfflineAuthority,
@@ -83,13 +83,12 @@ fn configure(config: &mut Config, address: &str) {
     (account.obligation_tries, account.obligation_backoff_ms, account.obligation_backoff_max_ms) =
         (3, 200, 2_000);
     let most = 1_000_000;
-    account.offline = Some(OfflineConfig {
-        merchant: true,
+    account.offline.merchant = Some(OfflineLimits {
         per_card: Some(cny(100_000_000)),
         per_card_count: most,
         total: Some(cny(100_000_000)),
         total_count: most,
-        ..OfflineConfig::default()
+        ..OfflineLimits::default()
     });
     config.accounts = vec![account];
     config.routes.clear();

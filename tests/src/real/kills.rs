@@ -17,7 +17,7 @@ use crate::{
 use payterm_hosts::Profile;
 use payterm_schema::{
     AccountId, Fault, Kind, Status, Terminal,
-    config::{Language, OfflineConfig, RouteConfig},
+    config::{Language, OfflineLimits, RouteConfig},
     paper::PaperState,
     record::{Duty, ObligationState},
 };
@@ -115,13 +115,12 @@ impl Evening {
                 "TESTMERCHANT800".parse().expect("15 characters"),
                 "TEST0800".parse().expect("8 characters"),
             );
-            second.offline = Some(OfflineConfig {
-                merchant: true,
+            second.offline.merchant = Some(OfflineLimits {
                 per_card: Some(cny(limit)),
                 per_card_count: 1_000,
                 total: Some(cny(100 * limit)),
                 total_count: 10_000,
-                ..OfflineConfig::default()
+                ..OfflineLimits::default()
             });
             c.accounts[0].profile = path;
             c.accounts.push(second);

@@ -6,7 +6,7 @@ use crate::sim::{
 use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
     AccountId, Class, Currency, Kind, Money, Status,
-    config::{Config, DuplicatePolicy, Limits, OfflineConfig, Percent, SettlementConfig},
+    config::{Config, DuplicatePolicy, Limits, OfflineLimits, Percent, SettlementConfig},
     host::{CodeRule, HostRules, RetryRule, Wallet, WalletQuery},
     offline::OfflineAuthority,
     outcome::Place,
@@ -81,7 +81,12 @@ pub fn settings() -> Settings {
         kinds: Kind::ALL.to_vec(),
         advices_in_flight: 3,
         downloads: false,
-        offline_authorities: vec![OfflineAuthority::Voice, OfflineAuthority::Merchant],
+        offline_authorities: vec![
+            OfflineAuthority::Card,
+            OfflineAuthority::CardUnableOnline,
+            OfflineAuthority::Voice,
+            OfflineAuthority::Merchant,
+        ],
         no_pin: Vec::new(),
     };
     let accounts = config
@@ -111,15 +116,14 @@ pub fn settings() -> Settings {
 /// The merchant accepts what cannot be sent: cards without PIN, generous limits.
 pub fn offline_settings() -> Settings {
     let mut s = settings();
-    let policy = OfflineConfig {
-        merchant: true,
+    let policy = OfflineLimits {
         per_card: Some(cny(1_000_000)),
         per_card_count: 1_000,
         total: Some(cny(10_000_000)),
         total_count: 10_000,
-        ..OfflineConfig::default()
+        ..OfflineLimits::default()
     };
-    s.accounts[0].config.offline = Some(policy);
+    s.accounts[0].config.offline.merchant = Some(policy);
     std::sync::Arc::make_mut(&mut s.accounts[0].rules).no_pin = vec![Kind::Sale];
     s
 }

@@ -1,5 +1,6 @@
 //! The deterministic world, and what needs no program of ours: less than two minutes.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod card_alone;
 mod chip;
 mod counter;
 mod crash;

@@ -2,7 +2,7 @@
 use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
     Fault, Kind, Record, RequestRecord, Status, Time,
-    config::OfflineConfig,
+    config::OfflineLimits,
     host::MessageKind,
     offline::{Judgement, OfflineAuthority, OfflineRule, QueueAct},
     outcome::{Authority, Forwarding},
@@ -15,15 +15,15 @@ use payterm_tests::sim::{
     world::{Customer, Order, Script, World, at_epoch},
 };
 
-fn with(policy: OfflineConfig, script: Script) -> World {
+fn with(policy: OfflineLimits, script: Script) -> World {
     let mut s = offline_settings();
-    s.accounts[0].config.offline = Some(policy);
+    s.accounts[0].config.offline.merchant = Some(policy);
     let mut w = World::new(s, script, None);
     w.run();
     w
 }
-fn policy() -> OfflineConfig {
-    OfflineConfig { merchant: true, ..OfflineConfig::default() }
+fn policy() -> OfflineLimits {
+    OfflineLimits::default()
 }
 fn denied(w: &World) -> Vec<OfflineRule> {
     w.journal
@@ -76,7 +76,11 @@ fn what_could_not_leave_is_accepted_and_told_later() {
         (true, OfflineRule::CardCount, Some(3), Some(1), 0)
     );
     assert_eq!(w.machine.state().ledger(&up()).debit_minor, 1234);
-    assert_eq!(w.machine.obligations().exposure(&up()).count, 0, "it is the acquirer's now");
+    assert_eq!(
+        w.machine.obligations().exposure(&up(), OfflineAuthority::Merchant).count,
+        0,
+        "it is the acquirer's now"
+    );
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn what_may_have_left_is_never_accepted_offline() {
 
 #[test]
 fn each_rule_is_named() {
-    let refuse = |policy: OfflineConfig, orders: Vec<Order>, rule| {
+    let refuse = |policy: OfflineLimits, orders: Vec<Order>, rule| {
         let n = orders.len();
         let w = with(policy, Script { down: vec![(1_500, 20_000)], ..script(orders, []) });
         assert_eq!(
@@ -120,51 +124,51 @@ fn each_rule_is_named() {
     };
     refuse(policy(), vec![sale("a")], OfflineRule::Chip);
     refuse(
-        OfflineConfig { per_transaction: Some(cny(1233)), ..policy() },
+        OfflineLimits { per_transaction: Some(cny(1233)), ..policy() },
         vec![plain("a", 0)],
         OfflineRule::Transaction,
     );
     refuse(
-        OfflineConfig { per_card_count: 1, ..policy() },
+        OfflineLimits { per_card_count: 1, ..policy() },
         vec![plain("a", 0), plain("b", 0)],
         OfflineRule::CardCount,
     );
     refuse(
-        OfflineConfig { per_card: Some(cny(2467)), ..policy() },
+        OfflineLimits { per_card: Some(cny(2467)), ..policy() },
         vec![plain("a", 0), plain("b", 0)],
         OfflineRule::CardSum,
     );
     refuse(
-        OfflineConfig { total_count: 1, ..policy() },
+        OfflineLimits { total_count: 1, ..policy() },
         vec![plain("a", 0), plain("b", 1)],
         OfflineRule::TotalCount,
     );
     refuse(
-        OfflineConfig { total: Some(cny(2467)), ..policy() },
+        OfflineLimits { total: Some(cny(2467)), ..policy() },
         vec![plain("a", 0), plain("b", 1)],
         OfflineRule::TotalSum,
     );
     refuse(
-        OfflineConfig { bins: vec!["40-49".parse().unwrap()], ..policy() },
+        OfflineLimits { bins: vec!["40-49".parse().unwrap()], ..policy() },
         vec![plain("a", 0)],
         OfflineRule::Listed,
     );
     refuse(
-        OfflineConfig { refused_bins: vec!["622500-622599".parse().unwrap()], ..policy() },
+        OfflineLimits { refused_bins: vec!["622500-622599".parse().unwrap()], ..policy() },
         vec![plain("a", 0)],
         OfflineRule::Refused,
     );
     // The limit is of what is at risk: once forwarded, the next one is accepted.
     let w = with(
-        OfflineConfig { per_card_count: 1, ..policy() },
+        OfflineLimits { per_card_count: 1, ..policy() },
         script([plain("a", 0), plain("b", 0)], [HostFault::NotSent, HostFault::Answer, HostFault::NotSent]),
     );
     assert_eq!(allowed(&w).len(), 2);
     // A currency that is not named has the limit zero.
     for (policy, rule) in [
-        (OfflineConfig { per_transaction: Some(yen(9_999)), ..policy() }, OfflineRule::Transaction),
-        (OfflineConfig { per_card: Some(yen(9_999)), ..policy() }, OfflineRule::CardSum),
-        (OfflineConfig { total: Some(yen(9_999)), ..policy() }, OfflineRule::TotalSum),
+        (OfflineLimits { per_transaction: Some(yen(9_999)), ..policy() }, OfflineRule::Transaction),
+        (OfflineLimits { per_card: Some(yen(9_999)), ..policy() }, OfflineRule::CardSum),
+        (OfflineLimits { total: Some(yen(9_999)), ..policy() }, OfflineRule::TotalSum),
     ] {
         refuse(policy, vec![plain("a", 0)], rule);
     }
@@ -198,7 +202,7 @@ fn pin_codes_other_kinds_and_no_policy_are_never_accepted() {
         assert!(allowed(&run(offline_settings(), order)).is_empty(), "{kind:?}");
     }
     let mut off = offline_settings();
-    off.accounts[0].config.offline = Some(OfflineConfig::default());
+    off.accounts[0].config.offline.merchant = None;
     let w = run(off, plain("a", 0));
     assert!(allowed(&w).is_empty() && denied(&w).is_empty());
     let mut none = offline_settings();
@@ -256,7 +260,7 @@ fn a_refusal_on_forwarding_is_told_and_leaves_the_totals() {
     let w = with(policy(), script([plain("a", 0)], [HostFault::NotSent, HostFault::Refuse("51")]));
     assert_eq!(w.outcome("a").forwarding, Some(Forwarding::Refused("51".into())));
     assert_eq!(w.machine.state().ledger(&up()).debit_minor, 0);
-    assert_eq!(w.machine.obligations().exposure(&up()).count, 0);
+    assert_eq!(w.machine.obligations().exposure(&up(), OfflineAuthority::Merchant).count, 0);
     assert_eq!(
         w.queued().filter(|job| job.kind == payterm_schema::paper::PaperKind::StuckSlip).count(),
         1,
@@ -327,7 +331,11 @@ fn one_that_is_never_accepted_holds_up_nobody() {
         .filter(|o| o.forwarding == Some(Forwarding::Forwarded))
         .count();
     assert_eq!(forwarded, n - 1);
-    assert_eq!(w.machine.obligations().exposure(&up()).count, 1, "what is Stuck is at risk");
+    assert_eq!(
+        w.machine.obligations().exposure(&up(), OfflineAuthority::Merchant).count,
+        1,
+        "what is Stuck is at risk"
+    );
 }
 
 #[test]
@@ -407,7 +415,7 @@ fn hold_release_and_write_off() {
     assert!(matches!(act(&mut m, now, QueueAct::Hold { txn: 99 }), Err(Fault::NotFound { .. })));
     let refused = act(&mut m, now, QueueAct::WriteOff { txn: idle, why: String::new() });
     assert!(matches!(&refused, Err(Fault::Invalid { field, .. }) if field == "why"), "{refused:?}");
-    let exposure = m.obligations().exposure(&up()).count;
+    let exposure = m.obligations().exposure(&up(), OfflineAuthority::Merchant).count;
     let debit = m.state().ledger(&up()).debit_minor;
     now = Time(now.0 + 1_000);
     assert!(act(&mut m, now, QueueAct::Release { txn: idle }).is_ok());
@@ -415,7 +423,7 @@ fn hold_release_and_write_off() {
         assert!(
             act(&mut m, now, QueueAct::WriteOff { txn: idle, why: "the till was stolen".into() }).is_ok()
         );
-        assert_eq!(m.obligations().exposure(&up()).count, exposure - 1);
+        assert_eq!(m.obligations().exposure(&up(), OfflineAuthority::Merchant).count, exposure - 1);
         assert_eq!(m.state().ledger(&up()).debit_minor, debit - 1234);
         assert!(m.obligations().of(idle).next().is_none());
         let listed: Vec<_> = m

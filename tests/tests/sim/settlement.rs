@@ -6,7 +6,7 @@ use payterm_core::{By, Effect, Input, Machine};
 
 use payterm_schema::{
     Authority, Kind, Notice, Record, RequestRecord, Screen, SettlementRecord, Status,
-    config::{AccountConfig, OfflineConfig},
+    config::{AccountConfig, OfflineLimits},
     paper::PaperKind,
     settlement::{BatchPart, Half, Settlement, Verdict},
     time::Millis,
@@ -430,7 +430,7 @@ fn a_foreign_card_without_the_host_is_settled_as_foreign() {
 #[test]
 fn a_sale_without_the_host_is_uploaded_alone() {
     let mut settings = offline_settings();
-    settings.accounts[0].config.offline = Some(OfflineConfig { merchant: true, ..OfflineConfig::default() });
+    settings.accounts[0].config.offline.merchant = Some(OfflineLimits::default());
     let script = Script {
         settle: true,
         ..script(

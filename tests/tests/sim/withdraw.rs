@@ -3,7 +3,8 @@ use crate::staff::*;
 use payterm_core::Settings;
 use payterm_schema::{
     Kind, Record, RequestRecord, Status,
-    config::OfflineConfig,
+    config::OfflineLimits,
+    offline::OfflineAuthority,
     offline::QueueAct,
     outcome::{Authority, Forwarding},
     record::ObligationState,
@@ -69,8 +70,8 @@ fn a_completion_that_never_left_is_cancelled_and_its_hold_is_free() {
 #[test]
 fn a_queued_sale_is_voided_and_its_exposure_is_free() {
     let mut s = offline_settings();
-    s.accounts[0].config.offline =
-        Some(OfflineConfig { merchant: true, per_card_count: 1, ..OfflineConfig::default() });
+    s.accounts[0].config.offline.merchant =
+        Some(OfflineLimits { per_card_count: 1, ..OfflineLimits::default() });
     let orders = [plain("a", 0), void("v", "a"), plain("b", 0), void("x", "a"), on(Kind::Refund, "r", "a")];
     let w = run_with(s, Script { down: vec![(1_500, 20_000)], ..script(orders, []) });
     assert_eq!(told(&w, "v"), approved());
@@ -78,7 +79,7 @@ fn a_queued_sale_is_voided_and_its_exposure_is_free() {
     assert_eq!(forwarding(&w, "b"), Some(Forwarding::Forwarded), "the card's one place is free");
     assert_eq!([told(&w, "x"), told(&w, "r")], [failed("original-voided"), failed("original-voided")]);
     assert_eq!((books(&w), totals(&w)), (vec![(Kind::Sale, 1234)], [(1, 1234), (0, 0)]));
-    assert_eq!(w.machine.obligations().exposure(&up()).count, 0);
+    assert_eq!(w.machine.obligations().exposure(&up(), OfflineAuthority::Merchant).count, 0);
     assert!(!w.sealed.contains(&w.outcome("a").txn));
     assert!(w.machine.state().ledger(&up()).unpaid.is_empty(), "the shop has lost nothing");
 }

@@ -1,24 +1,26 @@
 //! A chip card at work: its run from insertion to its last word. The kernel asks step by step; it decides
 //! nothing before the account is ready, and goes online in the place where a swiped card is sent.
 use super::{
-    Devices, Next, Pin, Serving, Stage, pin, present, provisional,
+    Devices, Next, Pin, Serving, Stage, offline, pin, present, provisional,
     stage::{AfterCard, GONE},
 };
 use crate::{
     Ask, Effect,
     context::Context,
     instrument::{self, Presented},
+    view,
 };
 use payterm_schema::{
-    AccountId, CardToken, HostAnswer, Money, ObligationRecord, Outcome, RequestRecord, Status,
+    AccountId, CardToken, HostAnswer, Kind, Money, ObligationRecord, Outcome, RequestRecord, Status,
     account::Stan,
     card::{
         CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
-        PinCheck, PinWord, Then, Verified,
+        PinCheck, PinWord, Proceed, Then, Verified,
     },
     device::Key,
     host::{CardSecrets, EntryMode, OriginalRef, Plan},
     icc::{Icc, Tag},
+    offline::OfflineAuthority,
     outcome::{self, Class, Cryptogram},
     record::{Duty, Obligation, ObligationState},
 };
@@ -33,8 +35,10 @@ pub(super) struct Chip {
     tag: u64,
     interface: Interface,
     depth: Depth,
-    /// It was told that the account is ready.
+    /// It was told to go on.
     proceeds: bool,
+    /// The account is not ready: the card was told to go on all the same, and nothing is sent.
+    alone: bool,
     /// It waits for the PIN.
     asks_pin: bool,
     /// It was pulled out, or does not answer any more.
@@ -68,11 +72,14 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> 
     let nothing = || Money::new(0, account.config.currency).ok();
     let Some(amount) = s.amount().or_else(nothing) else { unreachable!("nothing is too much") };
     let offset_minutes = account.host_offset_minutes;
-    let tag = cx.tag();
-    s.chip = Some(Chip { tag, interface, depth, proceeds: false, asks_pin: false, gone: false });
-    s.icc = None;
     let (txn, kind) = (s.txn, s.kind());
-    let run = CardRun { txn, kind, amount, interface, depth, at: cx.now, offset_minutes };
+    let tap = interface == Interface::Contactless && kind == Kind::Sale;
+    let offline = tap && offline::tap_may(cx, &candidates, amount);
+    let tag = cx.tag();
+    s.chip =
+        Some(Chip { tag, interface, depth, proceeds: false, alone: false, asks_pin: false, gone: false });
+    s.icc = None;
+    let run = CardRun { txn, kind, amount, interface, depth, offline, at: cx.now, offset_minutes };
     cx.ask(Ask::RunCard { tag, run });
     works(cx, s)
 }
@@ -97,13 +104,30 @@ pub(super) fn turn(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Opti
     if !chip.proceeds {
         chip.proceeds = true;
         let online_pin = devices.pin_pad && pin::has_place(cx, s, s.account());
-        return Some(tell(cx, s, CardWord::Proceed { online_pin }));
+        return Some(proceeds(cx, s, online_pin));
     }
     // Its PIN was enciphered under keys that are no more.
     if chip.asks_pin && s.pin == Pin::NotAsked {
         return Some(ask_pin(cx, s));
     }
     Some(if s.icc.is_some() { Next::Authorise } else { works(cx, s) })
+}
+
+fn proceeds(cx: &mut Context, s: &mut Serving, online_pin: bool) -> Next {
+    let offline = offline::allows(cx, s, OfflineAuthority::Card);
+    let earlier = offline::of_card(cx, s);
+    tell(cx, s, CardWord::Proceed(Proceed { online_pin, offline, earlier }))
+}
+
+/// The account does not get ready. A card that may approve by itself goes on; none: it may not, or no card
+/// waits for that.
+pub(super) fn alone(cx: &mut Context, s: &mut Serving) -> Option<Next> {
+    let contact = s.chip.as_ref().filter(|c| !c.proceeds)?.interface == Interface::Contact;
+    let may = offline::allows(cx, s, OfflineAuthority::Card)
+        || (contact && offline::allows(cx, s, OfflineAuthority::CardUnableOnline));
+    let chip = s.chip.as_mut().filter(|_| may)?;
+    (chip.proceeds, chip.alone) = (true, true);
+    Some(proceeds(cx, s, false))
 }
 
 fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
@@ -142,6 +166,9 @@ pub(super) fn step(
         }
         // Out of order, or gone: it has not said yes.
         (Stage::CardDecides { .. }, _) => provisional::decided(cx, s, Err(GONE)),
+        (Stage::CardHears { then: AfterCard::MayApprove(_), .. }, Some(CardStep::Done { decision, icc })) => {
+            unable_online(cx, s, &decision, &icc)
+        }
         (Stage::CardHears { .. }, Some(CardStep::Done { icc, .. })) => heard(cx, s, Some(&icc)),
         (Stage::CardHears { .. }, _) => heard(cx, s, None),
         (Stage::Card { .. }, Some(step)) => at_work(cx, s, devices, step, token),
@@ -159,14 +186,14 @@ pub(super) fn step(
     }
 }
 
-/// The card's word on the host's yes; a no with its code. A yes without a TC is none, whatever the kernel
-/// calls it.
+/// The card's last word; a no with its code, as it is after the host's yes. A yes without a TC is none,
+/// whatever the kernel calls it.
 fn last_word(decision: &CardDecision, icc: &[u8]) -> Result<(), &'static str> {
     let kind = |icc: &Icc| Some(icc.values(Tag::new(0x9F27)?).next()?.first()? & 0xC0);
     let tc = Icc::parse(icc).is_ok_and(|icc| kind(&icc) == Some(0x40));
     match decision {
-        CardDecision::Approved if tc => Ok(()),
-        CardDecision::Approved | CardDecision::Failed(CardFailure::Lied) => Err(CardFailure::Lied.code()),
+        CardDecision::Approved(_) if tc => Ok(()),
+        CardDecision::Approved(_) | CardDecision::Failed(CardFailure::Lied) => Err(CardFailure::Lied.code()),
         CardDecision::Failed(CardFailure::Removed | CardFailure::Unreadable | CardFailure::Reader) => {
             Err(GONE)
         }
@@ -267,7 +294,8 @@ fn at_work(
             }
         }
         CardStep::NeedPin(check) if proceeds => {
-            let issuer = check == PinCheck::Issuer && devices.pin_pad && pin::has_place(cx, s, s.account());
+            let online = check == PinCheck::Issuer && s.chip.as_ref().is_some_and(|c| !c.alone);
+            let issuer = online && devices.pin_pad && pin::has_place(cx, s, s.account());
             s.pin = Pin::NotAsked;
             if let Some(chip) = &mut s.chip {
                 chip.asks_pin = issuer;
@@ -282,6 +310,7 @@ fn at_work(
                 }
                 s.icc = Some(icc);
                 match then {
+                    _ if s.chip.as_ref().is_some_and(|c| c.alone) => not_sent(cx, s),
                     Then::Card => Next::Prepare,
                     Then::Final => tapped(cx, s, verified),
                 }
@@ -296,14 +325,74 @@ fn at_work(
                 note(s, &icc);
             }
             match decision {
-                // What the card approves by itself is accepted by no policy yet.
-                CardDecision::Approved | CardDecision::Declined => {
-                    Next::End(Status::Declined, "card-declined", Class::C)
-                }
+                CardDecision::Approved(verified) => by_itself(cx, s, &decision, verified, &icc),
+                CardDecision::Declined => Next::End(Status::Declined, "card-declined", Class::C),
                 CardDecision::Failed(why) => failed(cx, s, devices, why),
             }
         }
     }
+}
+
+/// The card has approved by its first cryptogram. What nobody accepts is a refusal.
+fn by_itself(
+    cx: &mut Context,
+    s: &mut Serving,
+    decision: &CardDecision,
+    verified: Verified,
+    icc: &[u8],
+) -> Next {
+    if let Some(chip) = s.chip.take_if(|c| c.interface == Interface::Contactless) {
+        chip.end(cx);
+    }
+    if verified == Verified::Device {
+        s.pin = Pin::ByDevice;
+    }
+    if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
+        shown.sign = verified == Verified::Signature;
+    }
+    match (last_word(decision, icc), Icc::parse(icc)) {
+        (Ok(()), Ok(icc)) if offline::accept_card(cx, s, OfflineAuthority::Card, &icc) => Next::Stay,
+        (Err(code), _) => Next::End(Status::Declined, code, Class::C),
+        (Ok(()), _) => Next::End(Status::Declined, "card-declined", Class::C),
+    }
+}
+
+/// Nothing could be sent: the card may approve by itself, or is asked to decline. One that was tapped is not
+/// asked.
+pub(super) fn not_sent(cx: &mut Context, s: &mut Serving) -> Next {
+    let id = s.account().clone();
+    let mut outcome = (*cx.running().view).clone();
+    if let Some(account) = cx.account(&id) {
+        view::with_account(&mut outcome, account);
+    }
+    if let Some(presented) = &s.presented {
+        view::with_instrument(&mut outcome, presented);
+    }
+    view::ended(&mut outcome, Status::Failed, cx.line_code(&id), Class::E, cx.now);
+    let contact = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contact);
+    let offline = contact && offline::allows(cx, s, OfflineAuthority::CardUnableOnline);
+    if !tell_host(cx, s, HostWord::NotSent { offline }) {
+        cx.finish(outcome);
+        return Next::Stay;
+    }
+    last_heard(cx, s, outcome, None, if offline { AfterCard::MayApprove } else { AfterCard::Ends })
+}
+
+/// What the card made of it that the host could not be asked.
+fn unable_online(cx: &mut Context, s: &mut Serving, decision: &CardDecision, icc: &[u8]) -> Next {
+    let by = OfflineAuthority::CardUnableOnline;
+    if let (Ok(()), Ok(tc)) = (last_word(decision, icc), Icc::parse(icc)) {
+        note(s, &tc);
+        if offline::accept_card(cx, s, by, &tc) {
+            return Next::Stay;
+        }
+    }
+    if let (Stage::CardHears { then: AfterCard::MayApprove(outcome), .. }, CardDecision::Declined) =
+        (&mut s.stage, decision)
+    {
+        view::ended(Arc::make_mut(outcome), Status::Declined, "card-declined", Class::C, cx.now);
+    }
+    heard(cx, s, Some(icc))
 }
 
 /// A card that was tapped has said all: from here on it is sent as a swiped one, and a payment beyond what
@@ -430,25 +519,25 @@ pub(super) fn hears(
     word: fn(&HostAnswer) -> HostWord,
 ) -> Next {
     match answer {
-        Some(answer) if tell_host(cx, s, word(&answer)) => last_heard(cx, s, outcome, Some(answer)),
+        Some(answer) if tell_host(cx, s, word(&answer)) => {
+            last_heard(cx, s, outcome, Some(answer), AfterCard::Ends)
+        }
         Some(_) | None => {
             cx.finish(outcome);
             Next::Stay
         }
     }
 }
-/// The same, where nothing was sent.
-pub(super) fn hears_nothing(cx: &mut Context, s: &mut Serving, outcome: Outcome) -> Next {
-    if tell_host(cx, s, HostWord::NotSent) {
-        return last_heard(cx, s, outcome, None);
-    }
-    cx.finish(outcome);
-    Next::Stay
-}
-fn last_heard(cx: &mut Context, s: &mut Serving, outcome: Outcome, answer: Option<HostAnswer>) -> Next {
+fn last_heard(
+    cx: &mut Context,
+    s: &mut Serving,
+    outcome: Outcome,
+    answer: Option<HostAnswer>,
+    then: fn(Arc<Outcome>) -> AfterCard,
+) -> Next {
     let outcome = Arc::new(outcome);
     cx.record(Some(s.txn), RequestRecord::CardHears { txn: s.txn, outcome: Arc::clone(&outcome) });
-    hear(cx, s, AfterCard::Ends(outcome), answer)
+    hear(cx, s, then(outcome), answer)
 }
 /// The card is told, and then run once more where it is. None: no card hears it.
 pub(super) fn runs_again(cx: &mut Context, s: &mut Serving, answer: &HostAnswer) -> Option<Next> {
@@ -469,7 +558,7 @@ pub(super) fn heard(cx: &mut Context, s: &mut Serving, icc: Option<&[u8]>) -> Ne
         card_ended(cx, s, stan, false, icc, answer.as_deref());
     }
     match then {
-        AfterCard::Ends(outcome) => {
+        AfterCard::Ends(outcome) | AfterCard::MayApprove(outcome) => {
             let mut outcome = Arc::unwrap_or_clone(outcome);
             outcome.ended = Some(cx.now);
             outcome.chip = s.presented.as_ref().and_then(|p| p.shown.clone());

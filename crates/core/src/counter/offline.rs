@@ -1,14 +1,15 @@
-//! A sale whose message could not leave: may the merchant accept it at its own risk? One list of rules, each
-//! with its limit and what it stands at; the same list answers beforehand, before a card is there.
+//! A sale without the host: may the merchant accept it at its own risk, or the chip by its TC? One list of
+//! rules, each with its limit and what it stands at; the same list answers beforehand, before a card is there.
 //!
 //! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the
-//! advice needs: the sealed PAN and the expiry.
+//! advice needs: the sealed PAN, the expiry, and of a chip its TC.
 use super::{Pin, Serving, pin};
 use crate::{AccountSettings, Heard, Settings, State, context::Context, instrument::Presented, view};
 use payterm_schema::{
-    Kind, RequestRecord, Time,
+    Kind, Money, RequestRecord, Time,
     config::BinRange,
     host::{EntryMode, Plan},
+    icc::Icc,
     offline::{Check, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule},
     outcome::{Authority, Forwarding},
     record::Duty,
@@ -25,8 +26,11 @@ struct Sale<'a> {
     pin: bool,
 }
 
-/// Every rule on a payment of this amount, in their order; without a sale those that need no card.
+/// Every rule of this authority on a payment of this amount, in their order; without a sale those that need no
+/// card.
+#[allow(clippy::too_many_arguments, reason = "all that a rule looks at")]
 fn checks(
+    by: OfflineAuthority,
     settings: &Settings,
     account: &AccountSettings,
     state: &State,
@@ -35,14 +39,15 @@ fn checks(
     minor: u64,
     sale: Option<Sale<'_>>,
 ) -> Vec<Check> {
-    let (id, c) = (&account.config.id, account.config.offline.clone().unwrap_or_default());
+    let (id, limits) = (&account.config.id, account.config.offline.limits(by));
+    let c = limits.cloned().unwrap_or_default();
     let currency = account.config.currency;
     let plain = |rule, passed| Check { rule, passed, limit: None, now: None };
     let limit =
         |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
     let mut all = vec![
-        plain(OfflineRule::Off, c.merchant),
-        plain(OfflineRule::Profile, account.rules.offline_authorities.contains(&OfflineAuthority::Merchant)),
+        plain(OfflineRule::Off, limits.is_some()),
+        plain(OfflineRule::Profile, account.rules.offline_authorities.contains(&by)),
         plain(OfflineRule::Settlement, state.ledger(id).settling.is_none()),
     ];
     let mut of_card = None;
@@ -56,13 +61,18 @@ fn checks(
             .obligations
             .unknown()
             .any(|o| o.plan.wallet.is_none() && (o.card.is_none() || o.card.as_ref() == card));
+        let swiped = by == OfflineAuthority::Merchant;
+        let fits = match presented.mode {
+            EntryMode::Swipe => swiped,
+            EntryMode::Chip | EntryMode::Contactless => !swiped,
+            EntryMode::Manual | EntryMode::Code => false,
+        };
         all.extend([
             plain(OfflineRule::Kind, kind.row().offline),
-            plain(
-                OfflineRule::Instrument,
-                presented.mode == EntryMode::Swipe && presented.wallet.is_none() && card.is_some(),
-            ),
-            plain(OfflineRule::Chip, !presented.chip),
+            plain(OfflineRule::Instrument, fits && presented.wallet.is_none() && card.is_some()),
+        ]);
+        all.extend(swiped.then(|| plain(OfflineRule::Chip, !presented.chip)));
+        all.extend([
             plain(OfflineRule::Pin, !pin),
             plain(
                 OfflineRule::Expired,
@@ -76,7 +86,7 @@ fn checks(
             state
                 .obligations
                 .of_card(id, card)
-                .filter(|o| o.duty == Duty::Repeat && o.at_risk())
+                .filter(|o| o.duty == Duty::Repeat && o.at_risk() == Some(by))
                 .map(|o| o.plan.amount)
         });
         of_card = Some(
@@ -106,7 +116,7 @@ fn checks(
             limit(OfflineRule::CardSum, c.per_card(currency), sum),
         ]);
     }
-    let total = state.obligations.exposure(id).with(minor, true);
+    let total = state.obligations.exposure(id, by).with(minor, true);
     all.extend([
         limit(OfflineRule::TotalCount, u64::from(c.total_count), total.count),
         limit(OfflineRule::TotalSum, c.total(currency), total.minor),
@@ -131,64 +141,130 @@ pub fn beforehand(
     now: Time,
     minor: u64,
 ) -> Option<OfflineAnswer> {
-    let checks = checks(settings, account, state, heard, now, minor, None);
-    let judgement = Judgement::of(&checks, state.obligations.exposure(&account.config.id))?;
+    let by = OfflineAuthority::Merchant;
+    let checks = checks(by, settings, account, state, heard, now, minor, None);
+    let judgement = Judgement::of(by, &checks, state.obligations.exposure(&account.config.id, by))?;
     Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
 }
 
-/// The line is down, and nothing of the running request has left. True: it is accepted, and has ended.
-pub(super) fn accept(cx: &mut Context, s: &mut Serving) -> bool {
-    let id = s.account().clone();
-    let Some(account) = cx.account(&id).cloned() else { return false };
-    let (txn, running) = (s.txn, cx.running());
-    let policy = account.config.offline.as_ref().is_some_and(|c| c.merchant);
-    // After a frame of it left, whatever came of that, it is no longer for the merchant to say.
+/// A card that is tapped may approve a payment of this amount by itself, as far as can be said before its
+/// number is read: no PIN is wanted, whatever the card, and one of these accounts would accept it.
+pub(super) fn tap_may(cx: &Context, accounts: &[&AccountSettings], amount: Money) -> bool {
+    let (by, minor) = (OfflineAuthority::Card, amount.minor());
+    let no_cvm = cx.settings.flow.no_cvm.as_ref().is_some_and(|rule| {
+        let any = rule.bins.is_empty() && rule.modes.contains(&EntryMode::Contactless);
+        any && minor <= rule.limit.of(amount.currency)
+    });
+    if !no_cvm {
+        return false;
+    }
+    accounts.iter().any(|account| {
+        let heard = cx.heard.get(&account.config.id);
+        checks(by, &cx.settings, account, &cx.state, heard, cx.now, minor, None).iter().all(|c| c.passed)
+    })
+}
+
+/// Judgement of the running request by this authority; none where it has no word: it accepts nothing, or a
+/// frame of the request left, whatever came of that.
+fn judge(cx: &Context, s: &Serving, by: OfflineAuthority) -> Option<Judgement> {
+    let (id, running) = (s.account(), cx.running());
+    let account = cx.account(id)?;
+    account.config.offline.limits(by)?;
     let fresh = running.frames <= 1
         && !s.left
         && running.in_flight.is_none()
-        && cx.state.obligations.of(txn).next().is_none();
-    let (Some(presented), Some(amount)) =
-        (s.presented.as_ref().filter(|p| p.wallet.is_none()), s.request.amount)
-    else {
-        return false;
+        && cx.state.obligations.of(s.txn).next().is_none();
+    let presented = s.presented.as_ref().filter(|p| p.wallet.is_none())?;
+    let amount = s.request.amount?;
+    if !fresh || s.kind() != Kind::Sale || cx.state.recovering.is_some() {
+        return None;
+    }
+    let pin = match s.pin {
+        Pin::NotAsked => pin::wanted(cx, s, id),
+        Pin::Typed(_) | Pin::Bypassed => true,
+        Pin::ByDevice => false,
     };
-    if !policy || !fresh || s.judged || s.kind() != Kind::Sale || cx.state.recovering.is_some() {
+    let sale = Some(Sale { kind: s.kind(), presented, pin });
+    let heard = cx.heard.get(id);
+    let checks = checks(by, &cx.settings, account, &cx.state, heard, cx.now, amount.minor(), sale);
+    Judgement::of(by, &checks, cx.state.obligations.exposure(id, by))
+}
+
+/// What the card approves of the running request is accepted by this authority.
+pub(super) fn allows(cx: &Context, s: &Serving, by: OfflineAuthority) -> bool {
+    judge(cx, s, by).is_some_and(|judgement| judgement.allowed)
+}
+
+/// What this card has paid without the host, and the acquirer has not heard of yet; minor units.
+pub(super) fn of_card(cx: &Context, s: &Serving) -> u64 {
+    let Some(card) = s.presented.as_ref().and_then(|p| p.card.as_ref()) else { return 0 };
+    let all = cx.state.obligations.of_card(s.account(), card).filter(|o| o.at_risk().is_some());
+    all.filter_map(|o| o.plan.amount).fold(0, |sum, m| sum.saturating_add(m.minor()))
+}
+
+/// The line is down, and nothing of the running request has left. True: the merchant accepts it, and it has
+/// ended.
+pub(super) fn accept(cx: &mut Context, s: &mut Serving) -> bool {
+    if s.judged {
         return false;
     }
-    let pin = s.pin != Pin::NotAsked || pin::wanted(cx, s, &id);
-    let sale = Sale { kind: s.kind(), presented, pin };
-    let checks =
-        checks(&cx.settings, &account, &cx.state, cx.heard.get(&id), cx.now, amount.minor(), Some(sale));
-    let Some(judgement) = Judgement::of(&checks, cx.state.obligations.exposure(&id)) else { return false };
-    s.judged = true;
+    let judgement = judge(cx, s, OfflineAuthority::Merchant);
+    s.judged |= judgement.is_some();
+    judgement.is_some_and(|judgement| decide(cx, s, judgement, None))
+}
+
+/// The card has approved the running request by its TC, which `icc` bears. True: it is accepted, and has
+/// ended.
+pub(super) fn accept_card(cx: &mut Context, s: &Serving, by: OfflineAuthority, icc: &Icc) -> bool {
+    judge(cx, s, by).is_some_and(|judgement| decide(cx, s, judgement, Some(icc)))
+}
+
+fn decide(cx: &mut Context, s: &Serving, judgement: Judgement, icc: Option<&Icc>) -> bool {
+    let (txn, id) = (s.txn, s.account().clone());
     if !judgement.allowed {
         cx.record(Some(txn), RequestRecord::OfflineDenied { txn, account: id, judgement });
         return false;
     }
-    let mut view = (*running.view).clone();
+    let (Some(account), Some(presented)) = (cx.account(&id).cloned(), &s.presented) else {
+        unreachable!("it was judged without an account, or a card")
+    };
+    let by = judgement.offline_authority;
+    let mut view = (*cx.running().view).clone();
     view::with_account(&mut view, &account);
     view::with_instrument(&mut view, presented);
-    view.sums.amount = Some(amount.minor());
+    view.sums.amount = s.request.amount.map(Money::minor);
     let plan = Plan {
-        amount: Some(amount),
+        amount: s.request.amount,
         mode: Some(presented.mode),
         expiry: presented.on_card.clone(),
         operator: view.operator.clone(),
-        offline_authority: Some(OfflineAuthority::Merchant),
+        offline_authority: Some(by),
+        card_sequence: presented.shown.as_ref().and_then(|chip| chip.sequence),
+        icc: icc.cloned(),
         ..cx.control_plan(&id, Kind::Sale)
     };
     (view.stan, view.batch, view.pin) = (Some(plan.stan), Some(plan.batch), false);
-    (view.no_cvm, view.offline_authority, view.offline) =
-        (pin::no_cvm(cx, s), Some(OfflineAuthority::Merchant), Some(judgement));
+    (view.no_cvm, view.offline_authority, view.offline) = (pin::no_cvm(cx, s), Some(by), Some(judgement));
     if let Some(pan) = presented.secrets.pan.clone() {
         cx.step.seal.push((txn, pan));
     }
     let card = presented.card.clone();
     let mut outcome = view.clone();
+    if let Some(icc) = icc {
+        cx.record(
+            Some(txn),
+            RequestRecord::CardEnded { txn, stan: plan.stan, approved: true, icc: icc.clone() },
+        );
+    }
     let (plan, view) = (Box::new(plan), Arc::new(view));
     cx.record(Some(txn), RequestRecord::OfflineAllowed { txn, account: id, plan, view, card, judgement });
     outcome.forwarding = Some(Forwarding::Pending);
-    cx.approve(&mut outcome, Authority::Merchant);
+    let authority = match by {
+        OfflineAuthority::Card | OfflineAuthority::CardUnableOnline => Authority::Card,
+        OfflineAuthority::Merchant => Authority::Merchant,
+        OfflineAuthority::Voice => Authority::Voice,
+    };
+    cx.approve(&mut outcome, authority);
     cx.finish(outcome);
     true
 }

@@ -40,11 +40,7 @@ pub(super) fn event(
                 cx.accept_advice();
                 Next::Stay
             } else if s.chip.is_some() {
-                // What the card decides by itself is accepted by no policy yet: it is asked to decline.
-                let mut outcome = (*cx.running().view).clone();
-                let code = cx.line_code(account);
-                view::ended(&mut outcome, Status::Failed, code, Class::E, cx.now);
-                card::hears_nothing(cx, s, outcome)
+                card::not_sent(cx, s)
             } else if offline::accept(cx, s) {
                 Next::Stay
             } else {

@@ -100,6 +100,8 @@ pub(crate) enum Stage {
 #[derive(Clone, Debug)]
 pub(crate) enum AfterCard {
     Ends(Arc<Outcome>),
+    /// It ends so unless the card approves it: the host could not be asked.
+    MayApprove(Arc<Outcome>),
     /// The PIN was wrong: the card in the reader is run once more.
     RunsAgain,
 }

@@ -46,7 +46,7 @@ fn steps() -> Vec<Option<CardStep>> {
             then: Then::Card,
         }),
         Some(CardStep::GoOnline { icc: vec![0x9F], verified: Verified::PinOrNone, then: Then::Card }),
-        done(CardDecision::Approved),
+        done(CardDecision::Approved(Verified::PinOrNone)),
         done(CardDecision::Declined),
         done(CardDecision::Failed(CardFailure::Unreadable)),
         None,

@@ -110,6 +110,8 @@ fn kernel_with(kind: u8, cvm: u8) -> EmvKernel {
     EmvKernel::new(Arc::new(Terminal::new(data).unwrap()), Arc::new(parameters), random)
 }
 
+const PROCEED: card::Proceed = card::Proceed { online_pin: true, offline: true, earlier: 0 };
+
 fn card_run(kind: Kind) -> CardRun {
     CardRun {
         txn: 12_345_678_901,
@@ -117,6 +119,7 @@ fn card_run(kind: Kind) -> CardRun {
         amount: Money::new(1_234, "CNY".parse().unwrap()).unwrap(),
         interface: Interface::Contact,
         depth: Depth::Full,
+        offline: true,
         at: AT,
         offset_minutes: 480,
     }
@@ -174,7 +177,7 @@ fn run_in(kernel: &mut EmvKernel, slot: &mut Slot, persona: &str, host: Host) ->
             CardStep::Done { decision, icc } => {
                 return Ran { asked, decision, icc: Icc::parse(&icc).unwrap() };
             }
-            CardStep::Read(_) => CardWord::Proceed { online_pin: true },
+            CardStep::Read(_) => CardWord::Proceed(PROCEED),
             CardStep::Choose(_) => CardWord::Chosen(Some(0)),
             CardStep::NeedPin(PinCheck::Issuer) => CardWord::Pin(PinWord::Entered),
             CardStep::NeedPin(PinCheck::Card) => CardWord::Pin(PinWord::Failed),
@@ -188,7 +191,7 @@ fn run_in(kernel: &mut EmvKernel, slot: &mut Slot, persona: &str, host: Host) ->
                     Host::Refuses => {
                         HostWord::Declined { arc: *b"51", icc: issuer(slot, persona, *b"51", false) }
                     }
-                    Host::NotSent => HostWord::NotSent,
+                    Host::NotSent => HostWord::NotSent { offline: true },
                     Host::NoReply => HostWord::NoReply,
                 })
             }
@@ -209,7 +212,11 @@ fn each_persona_and_each_word_of_the_host() {
     let online = ["debit", "credit", "both", "offline", "pin-blocked", "expired-certificate", "wrong-ca"];
     for persona in online {
         let (ran, slot) = run(persona, ONLINE_ONLY, Host::Approves);
-        assert_eq!((&ran.decision, slot.given()), (&CardDecision::Approved, vec![0x80, 0x40]), "{persona}");
+        assert_eq!(
+            (&ran.decision, slot.given()),
+            (&CardDecision::Approved(Verified::PinOrNone), vec![0x80, 0x40]),
+            "{persona}"
+        );
         assert!(ran.online().is_some());
         let last = slot.card.given()[1].cryptogram.to_vec();
         assert_eq!((ran.tag(0x9F26), ran.tag(0x8A)), (Some(last), Some(b"00".to_vec())), "{persona}");
@@ -232,7 +239,7 @@ fn each_persona_and_each_word_of_the_host() {
     }
     // Where the terminal lets it, a card decides alone.
     let (ran, slot) = run("offline", BOTH, Host::NotSent);
-    assert_eq!((&ran.decision, slot.given()), (&CardDecision::Approved, vec![0x40]));
+    assert_eq!((&ran.decision, slot.given()), (&CardDecision::Approved(Verified::PinOrNone), vec![0x40]));
     assert_eq!(ran.online(), None);
 }
 
@@ -328,12 +335,12 @@ fn the_pin_that_a_card_checks_is_not_the_kernels() {
     assert_eq!((ran.decision, slot.given()), (CardDecision::Declined, vec![0x00]));
     // A terminal that has none: it is signed.
     let (ran, slot) = run("credit", ONLINE_ONLY, Host::Approves);
-    assert_eq!((ran.online(), ran.decision), (Some(true), CardDecision::Approved));
+    assert_eq!((ran.online(), ran.decision), (Some(true), CardDecision::Approved(Verified::PinOrNone)));
     assert!(slot.sent.iter().all(|command| command[1] != 0x20));
     assert_eq!(run("debit", ONLINE_ONLY, Host::Approves).0.online(), Some(false), "a PIN for the issuer");
     let mut slot = Slot::new("debit");
     kernel.run(&card_run(Kind::Sale), &mut slot).unwrap();
-    kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap();
+    kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap();
     let step = kernel.tell(CardWord::Pin(PinWord::Cancelled), &mut slot).unwrap();
     assert!(is_failed(step.as_ref(), CardFailure::Cancelled), "{step:?}");
 }
@@ -375,7 +382,7 @@ fn a_card_that_goes_at_any_command_is_approved_by_what_it_gave_before() {
                 if decided { &whole.decision } else { &CardDecision::Failed(CardFailure::Removed) };
             assert_eq!(&ran.decision, expected, "{persona}, {host:?}, at {at}");
             *ends.entry(decided).or_insert(0) += 1;
-            let approves = ran.decision == CardDecision::Approved;
+            let approves = ran.decision == CardDecision::Approved(Verified::PinOrNone);
             assert!(!approves || pulled.given().last() == Some(&0x40), "{persona} at {at}: no TC");
         }
         if host == Host::ApprovesWithScript && slot.given().len() == 2 {
@@ -387,7 +394,10 @@ fn a_card_that_goes_at_any_command_is_approved_by_what_it_gave_before() {
 #[test]
 fn results_of_an_issuers_script_come_with_the_end() {
     let (ran, _) = run("debit", ONLINE_ONLY, Host::ApprovesWithScript);
-    assert_eq!((ran.decision.clone(), ran.tag(0xDF31).map(|r| r.len())), (CardDecision::Approved, Some(5)));
+    assert_eq!(
+        (ran.decision.clone(), ran.tag(0xDF31).map(|r| r.len())),
+        (CardDecision::Approved(Verified::PinOrNone), Some(5))
+    );
     assert_eq!(run("debit", ONLINE_ONLY, Host::Approves).0.tag(0xDF31), None);
 }
 
@@ -420,23 +430,26 @@ fn an_interrupt_ends_the_call_between_two_commands_and_the_next_run_begins_anew(
         slot.interrupt = Some((before, kernel.interrupt()));
         assert_eq!(kernel.run(&card_run(Kind::Sale), &mut slot).unwrap(), None);
         assert_eq!(slot.sent.len(), before);
-        let after = kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap();
+        let after = kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap();
         assert!(is_failed(after.as_ref(), CardFailure::OutOfOrder));
         assert_eq!(slot.sent.len(), before, "a run that was interrupted is over");
     }
     let mut slot = Slot::new("debit");
     let ran = run_in(&mut kernel, &mut slot, "debit", Host::Approves);
-    assert_eq!((ran.decision, slot.sent.len()), (CardDecision::Approved, whole.sent.len()));
+    assert_eq!(
+        (ran.decision, slot.sent.len()),
+        (CardDecision::Approved(Verified::PinOrNone), whole.sent.len())
+    );
     // An interrupt between two calls of a run is for its next one.
     let mut slot = Slot::new("debit");
     kernel.run(&card_run(Kind::Sale), &mut slot).unwrap();
     kernel.interrupt()();
-    assert_eq!(kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap(), None);
+    assert_eq!(kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap(), None);
     assert_eq!(slot.sent.len(), reads);
     // Once it hears the host it ends: told that no reply came, and let go at once, it gives its AAC.
     let mut slot = Slot::new("debit");
     kernel.run(&card_run(Kind::Sale), &mut slot).unwrap();
-    kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap();
+    kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap();
     kernel.tell(CardWord::Pin(PinWord::Entered), &mut slot).unwrap();
     kernel.interrupt()();
     let end = kernel.tell(CardWord::Host(HostWord::NoReply), &mut slot).unwrap();
@@ -447,7 +460,7 @@ fn an_interrupt_ends_the_call_between_two_commands_and_the_next_run_begins_anew(
     let mut slot = Slot::new("debit");
     slot.interrupt = Some((whole.sent.len(), kernel.interrupt()));
     let ran = run_in(&mut kernel, &mut slot, "debit", Host::Approves);
-    assert_eq!(ran.decision, CardDecision::Approved);
+    assert_eq!(ran.decision, CardDecision::Approved(Verified::PinOrNone));
 }
 
 #[test]
@@ -462,7 +475,7 @@ fn a_word_that_answers_nothing_ends_the_run_and_approves_nothing() {
     assert_eq!(slot.given(), Vec::<u8>::new());
     kernel.run(&card_run(Kind::Sale), &mut slot).unwrap();
     kernel.end();
-    let step = kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap();
+    let step = kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap();
     assert!(is_failed(step.as_ref(), CardFailure::OutOfOrder), "{step:?}");
 }
 
@@ -471,7 +484,7 @@ fn a_run_that_reads_only_approves_nothing() {
     let (mut kernel, mut slot) = (kernel(ONLINE_ONLY), Slot::new("debit"));
     let run = CardRun { depth: Depth::Read, ..card_run(Kind::Void) };
     assert!(matches!(kernel.run(&run, &mut slot).unwrap(), Some(CardStep::Read(_))));
-    let step = kernel.tell(CardWord::Proceed { online_pin: true }, &mut slot).unwrap();
+    let step = kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap();
     assert!(matches!(step, Some(CardStep::Done { decision: CardDecision::Declined, .. })), "{step:?}");
     assert_eq!(slot.given(), Vec::<u8>::new());
     let tap = CardRun { interface: Interface::Contactless, ..card_run(Kind::Sale) };

@@ -264,6 +264,7 @@ pub fn run(bytes: &[u8]) -> Verdict {
                 earlier: u64::from(choices.next()),
                 listed: choices.next() > 0xF0,
                 online_pin: choices.next() < 0xF0,
+                offline: choices.next() < 0xC0,
             }),
             Step::Pin(_) => Input::Pin(match choices.next() % 6 {
                 0 => PinWord::Entered,
@@ -280,7 +281,7 @@ pub fn run(bytes: &[u8]) -> Verdict {
                     HostWord::Approved { arc: [b'0', b'0' + code], issuer: &told }
                 }
                 2 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
-                3 => HostWord::NotSent,
+                3 => HostWord::NotSent { offline: choices.next() < 0xC0 },
                 _ => HostWord::NoReply,
             }),
         };
@@ -370,6 +371,7 @@ pub fn tap(bytes: &[u8]) -> Verdict {
                 earlier: 0,
                 listed: choices.next() > 0xF0,
                 online_pin: choices.next() < 0xF0,
+                offline: choices.next() < 0xC0,
             }),
             Step::Pin(_) => Input::Pin(match choices.next() % 8 {
                 0 => PinWord::Bypassed,
@@ -381,7 +383,7 @@ pub fn tap(bytes: &[u8]) -> Verdict {
             Step::Online(_) => Input::Host(match choices.next() % 6 {
                 0..=2 => HostWord::Approved { arc: [b'0', b'0' + (choices.next() & 3)], issuer: &[] },
                 3 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
-                4 => HostWord::NotSent,
+                4 => HostWord::NotSent { offline: choices.next() < 0xC0 },
                 _ => HostWord::NoReply,
             }),
         };

@@ -15,7 +15,7 @@ const TURNS_MAX: u16 = COMMANDS_MAX + 300;
 enum Host {
     Approved([u8; 2]),
     Refused,
-    NotSent,
+    NotSent { offline: bool },
     NoReply,
 }
 
@@ -29,6 +29,8 @@ pub struct Watch {
     /// P1 of each GENERATE AC.
     asked: Vec<u8>,
     online: bool,
+    /// What the card approves by itself is accepted.
+    offline: bool,
     host: Option<Host>,
 }
 
@@ -67,11 +69,14 @@ impl Watch {
     }
 
     pub fn input(&mut self, input: &Input<'_>) {
+        if let Input::Proceed(proceed) = input {
+            self.offline = proceed.offline;
+        }
         if let (Input::Host(word), true) = (input, self.online && self.host.is_none()) {
             self.host = Some(match word {
                 HostWord::Approved { arc, .. } => Host::Approved(*arc),
                 HostWord::Refused { .. } => Host::Refused,
-                HostWord::NotSent => Host::NotSent,
+                HostWord::NotSent { offline } => Host::NotSent { offline: *offline },
                 HostWord::NoReply => Host::NoReply,
             });
         }
@@ -90,8 +95,9 @@ impl Watch {
         assert_eq!(last.map(|p1| p1 & 0xC0), Some(0x40), "approved, and no TC was asked for");
         assert_eq!(end.cid.map(|cid| cid & 0xC0), Some(0x40), "approved, and no TC was given");
         let who = match (by, self.asked.len(), self.host) {
-            (By::Card, 1, None) => true,
-            (By::CardUnableOnline, 2, None | Some(Host::NotSent)) => true,
+            (By::Card, 1, None) => self.offline,
+            (By::CardUnableOnline, 2, None) => self.offline,
+            (By::CardUnableOnline, 2, Some(Host::NotSent { offline })) => offline,
             (By::HostAndCard, 2, Some(Host::Approved(arc))) => arc != *b"01" && arc != *b"02",
             _ => false,
         };
@@ -104,7 +110,7 @@ impl Watch {
         let kind = end.cid.map(|cid| cid & 0xC0);
         let wanted = end.tags.get(Tag(0x9F66)).and_then(|ttq| ttq.get(1)).expect("approved without 9F66");
         let who = match (by, self.online, self.host) {
-            (By::Card, false, None) => kind == Some(0x40) && wanted & 0x80 == 0,
+            (By::Card, false, None) => self.offline && kind == Some(0x40) && wanted & 0x80 == 0,
             (By::Host, true, Some(Host::Approved(arc))) => {
                 kind == Some(0x80) && arc != *b"01" && arc != *b"02"
             }
@@ -118,7 +124,8 @@ impl Watch {
     /// A run that has ended stays so.
     pub fn afterwards(&self, mut step: impl FnMut(Input<'_>) -> Step) {
         let approved = [0x77, 3, 0x9F, 0x27, 0x40, 0x90, 0x00];
-        for input in [Input::Answer(&approved), Input::Stop, Input::Host(HostWord::NotSent)] {
+        for input in [Input::Answer(&approved), Input::Stop, Input::Host(HostWord::NotSent { offline: true })]
+        {
             let Step::Done(end) = step(input) else { panic!("it goes on after its end") };
             assert!(matches!(end.verdict, Verdict::Ended(_)), "{:?}", end.verdict);
         }

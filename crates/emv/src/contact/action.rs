@@ -12,7 +12,7 @@ pub(super) fn begin(run: &mut Run) -> Turn {
     let default = || matches(run, 0x9F0D, 0xFF, limits.default);
     let (fired, kind) = if matches(run, 0x9F0E, 0x00, limits.denial) {
         (Fired::Denial, Cryptogram::Aac)
-    } else if run.terminal.is_online_only() {
+    } else if run.is_online_only() {
         (Fired::OnlineOnly, Cryptogram::Arqc)
     } else if run.terminal.is_offline_only() {
         if default() { (Fired::Default, Cryptogram::Aac) } else { (Fired::Nothing, Cryptogram::Tc) }
@@ -57,7 +57,7 @@ pub(super) fn answer(run: &mut Run, asked: &cryptogram::Asked, reply: &Reply) ->
                 return completion::refuse(run);
             }
             if run.terminal.is_offline_only() {
-                return completion::unable(run);
+                return completion::unable(run, run.proceed.offline);
             }
             run.write_results()?;
             let online = Online { tags: run.tags.clone(), cvm: run.cvm, then: Then::Card };

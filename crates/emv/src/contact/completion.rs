@@ -32,7 +32,7 @@ pub(super) enum Wait {
 
 pub(super) fn begin(run: &mut Run, word: HostWord<'_>) -> Turn {
     let (arc, issuer, approved) = match word {
-        HostWord::NotSent => return unable(run),
+        HostWord::NotSent { offline } => return unable(run, offline),
         HostWord::NoReply => return decline(run, *b"Z3", Fired::NoReply, Why::NoReply),
         HostWord::Approved { arc, issuer } => (arc, issuer, true),
         HostWord::Refused { arc, issuer } => (arc, issuer, false),
@@ -58,10 +58,11 @@ pub(super) fn begin(run: &mut Run, word: HostWord<'_>) -> Turn {
     scripts_before(run, last, before)
 }
 
-/// The host could not be asked: the default action codes decide (Book 3 §10.7).
-pub(super) fn unable(run: &mut Run) -> Turn {
+/// The host could not be asked: the default action codes decide (Book 3 §10.7), where what the card approves
+/// is accepted.
+pub(super) fn unable(run: &mut Run, offline: bool) -> Turn {
     let default = run.limits.default;
-    let (fired, kind, arc) = if run.terminal.is_online_only() {
+    let (fired, kind, arc) = if run.terminal.is_online_only() || !offline {
         (Fired::OnlineOnly, Cryptogram::Aac, b"Z3")
     } else if action::matches(run, 0x9F0D, 0xFF, default) {
         (Fired::Default, Cryptogram::Aac, b"Z3")

@@ -31,7 +31,7 @@ pub(super) fn begin(run: &mut Run) -> Turn {
 
 /// Random transaction selection, below the floor, where the issuer can be asked and need not be.
 fn chosen(run: &Run) -> bool {
-    if run.terminal.is_offline_only() || run.terminal.is_online_only() {
+    if run.terminal.is_offline_only() || run.is_online_only() {
         return false;
     }
     let (limits, amount) = (run.limits, run.transaction.amount);

@@ -143,6 +143,10 @@ fn records(run: &mut Run, reading: Reading, given: Cryptogram) -> Turn {
 fn proceeded(run: &mut Run, given: Cryptogram, proceed: Proceed) -> Turn {
     run.proceed = proceed;
     if given == Cryptogram::Tc {
+        // Its qualifiers said so before the card was known, or another account takes it.
+        if run.is_online_only() {
+            return Ok(Go::End(Verdict::Declined, Why::OnlineOnly));
+        }
         if let Some(end) = refused(run) {
             return Ok(end);
         }
@@ -281,7 +285,7 @@ fn host(word: &HostWord<'_>) -> Go {
             Go::End(Verdict::Approved(By::Host), Why::Complete)
         }
         HostWord::Approved { .. } | HostWord::Refused { .. } => Go::End(Verdict::Declined, Why::Host),
-        HostWord::NotSent => Go::End(Verdict::Declined, Why::NotSent),
+        HostWord::NotSent { .. } => Go::End(Verdict::Declined, Why::NotSent),
         HostWord::NoReply => Go::End(Verdict::Declined, Why::NoReply),
     }
 }

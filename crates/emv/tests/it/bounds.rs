@@ -66,7 +66,7 @@ fn words() -> Vec<Input<'static>> {
         Input::Pin(PinWord::Status(0x9000)),
         Input::Pin(PinWord::Entered),
         Input::Host(HostWord::Approved { arc: *b"00", issuer: &[] }),
-        Input::Host(HostWord::NotSent),
+        Input::Host(HostWord::NotSent { offline: true }),
         Input::Answer(&[0x90, 0x00]),
     ]
 }

@@ -179,7 +179,7 @@ impl Setup {
             },
             limits: None,
             chosen: Some(0),
-            proceed: Proceed { earlier: 0, listed: false, online_pin: true },
+            proceed: Proceed { earlier: 0, listed: false, online_pin: true, offline: true },
             pins: Vec::new(),
             host: Host::NotSent,
         }
@@ -248,7 +248,7 @@ impl Setup {
                             answer = bytes(issuer);
                             HostWord::Refused { arc: arc.as_bytes().try_into().unwrap(), issuer: &answer }
                         }
-                        Host::NotSent => HostWord::NotSent,
+                        Host::NotSent => HostWord::NotSent { offline: true },
                         Host::NoReply => HostWord::NoReply,
                     })
                 }

@@ -223,6 +223,7 @@ fn a_card_that_goes_during_the_last_scripts_stays_approved_before_it_does_not() 
         assert!(!matches!(verdict, Verdict::Approved(_)));
     }
     // What does not fit approves nothing, not even then.
-    let (verdict, why, _) = done(up_to(&setup, "84", 1).step(Input::Host(HostWord::NotSent)));
+    let (verdict, why, _) =
+        done(up_to(&setup, "84", 1).step(Input::Host(HostWord::NotSent { offline: true })));
     assert!(matches!(verdict, Verdict::Ended(_)) && why == "told what was not asked");
 }

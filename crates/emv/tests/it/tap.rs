@@ -138,7 +138,7 @@ fn book_c7_an_arqc_goes_online_and_the_hosts_word_is_final() {
             "the host refuses",
         ),
         (|| HostWord::Approved { arc: *b"01", issuer: &[] }, "the host refuses"),
-        (|| HostWord::NotSent, "the host could not be asked"),
+        (|| HostWord::NotSent { offline: true }, "the host could not be asked"),
         (|| HostWord::NoReply, "the host gave no answer"),
     ] {
         let told_ = taps().with(|t| t.host = host).told(card("A0", ""));

@@ -18,7 +18,7 @@ pub const DATE: [u8; 3] = [0x26, 0x07, 0x15];
 const RID: [u8; 5] = [0xA0, 0x00, 0x00, 0x03, 0x33];
 
 /// The card has paid nothing before, and its account has a key for PINs.
-pub const PROCEED: Proceed = Proceed { earlier: 0, listed: false, online_pin: true };
+pub const PROCEED: Proceed = Proceed { earlier: 0, listed: false, online_pin: true, offline: true };
 
 /// A merchant's attended terminal that decides nothing without the issuer and shows a card no PIN.
 pub fn online_terminal() -> TerminalData {

@@ -92,7 +92,7 @@ fn run(persona: &str, minor: u64, host: Host, spoil: Spoil) -> Ran {
                         bytes = word(*b"51");
                         Input::Host(HostWord::Refused { arc: *b"51", issuer: &bytes })
                     }
-                    Host::NotSent => Input::Host(HostWord::NotSent),
+                    Host::NotSent => Input::Host(HostWord::NotSent { offline: true }),
                     Host::NoReply => Input::Host(HostWord::NoReply),
                 }
             }

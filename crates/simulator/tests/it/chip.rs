@@ -68,7 +68,9 @@ fn go(contact: &mut Contact, mut step: Step, card: &mut TestCard) -> Result<Icc,
             }
             Step::Choose(_) => Input::Chosen(Some(0)),
             Step::Parameters(_) => Input::Parameters(None),
-            Step::Read(_) => Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true }),
+            Step::Read(_) => {
+                Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true, offline: true })
+            }
             Step::Pin(PinAsk::Online) => Input::Pin(PinWord::Entered),
             Step::Pin(PinAsk::Plain { .. } | PinAsk::Enciphered { .. }) => Input::Pin(PinWord::NoPad),
             Step::Online(online) => return Ok(Icc::parse(&online.tags.list(&SALE.map(Tag))).unwrap()),

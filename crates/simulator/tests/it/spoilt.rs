@@ -154,6 +154,7 @@ fn run(mut card: TestCard, random: &mut Random) -> Verdict {
                 earlier: random.below(60_000),
                 listed: random.once_in(20),
                 online_pin: !random.once_in(4),
+                offline: !random.once_in(4),
             }),
             Step::Pin(ask) => Input::Pin(match random.below(8) {
                 0 => PinWord::NoPad,
@@ -165,7 +166,7 @@ fn run(mut card: TestCard, random: &mut Random) -> Verdict {
                 let code = [*b"00", *b"00", *b"10", *b"00", *b"01"][random.below(5) as usize];
                 bytes = random.issuer(&card, code);
                 Input::Host(match random.below(8) {
-                    0 | 1 => HostWord::NotSent,
+                    0 | 1 => HostWord::NotSent { offline: !random.once_in(4) },
                     2 => HostWord::NoReply,
                     3 => HostWord::Refused { arc: code, issuer: &bytes },
                     _ => HostWord::Approved { arc: code, issuer: &bytes },
@@ -263,6 +264,7 @@ fn tap(mut card: TestCard, random: &mut Random) -> Verdict {
                 earlier: 0,
                 listed: random.once_in(20),
                 online_pin: !random.once_in(4),
+                offline: !random.once_in(4),
             }),
             Step::Pin(ask) => Input::Pin(match random.below(8) {
                 0 => PinWord::NoPad,
@@ -273,7 +275,7 @@ fn tap(mut card: TestCard, random: &mut Random) -> Verdict {
                 let code = [*b"00", *b"00", *b"10", *b"01"][random.below(4) as usize];
                 bytes = random.issuer(&card, code);
                 Input::Host(match random.below(8) {
-                    0 | 1 => HostWord::NotSent,
+                    0 | 1 => HostWord::NotSent { offline: !random.once_in(4) },
                     2 => HostWord::NoReply,
                     3 => HostWord::Refused { arc: code, issuer: &bytes },
                     _ => HostWord::Approved { arc: code, issuer: &bytes },

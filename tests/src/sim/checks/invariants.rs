@@ -11,7 +11,7 @@ use payterm_schema::{
     host::{EntryMode, MessageKind},
     icc::Tag,
     kind::{Recovery, Side},
-    outcome::Forwarding,
+    outcome::{Authority, Forwarding},
     paper::PrintResult,
     record::{Duty, Entry, ObligationState},
 };
@@ -296,11 +296,13 @@ pub fn i1_cards(world: &World) {
     let approved: Vec<_> = outcomes(&world.journal)
         .into_values()
         .filter(|o| o.status == Status::Approved && o.kind.row().recovery == Recovery::Reverse)
-        .filter_map(|o| Some((o.txn, o.entry, o.chip?.cryptogram?)))
+        .filter_map(|o| {
+            let tapped = o.entry == Some(EntryMode::Contactless) && o.authority != Some(Authority::Card);
+            Some((o.txn, tapped, o.chip?.cryptogram?))
+        })
         .collect();
     // A card that was tapped gives no second cryptogram: the host answers its ARQC.
-    let tapped = |entry: Option<EntryMode>| entry == Some(EntryMode::Contactless);
-    let (by_tap, approved): (Vec<_>, Vec<_>) = approved.into_iter().partition(|(_, e, _)| tapped(*e));
+    let (by_tap, approved): (Vec<_>, Vec<_>) = approved.into_iter().partition(|(_, tapped, _)| *tapped);
     let approved: Vec<_> = approved.into_iter().map(|(txn, _, shown)| (txn, shown)).collect();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
     let cryptogram = Tag::new(0x9F26).expect("a tag");

@@ -10,7 +10,7 @@ use payterm_core::{By, Settings};
 use payterm_schema::{
     HostEvent, Kind,
     card::Interface,
-    config::{RefusalWithoutMac, RouteConfig},
+    config::{OfflineLimits, RefusalWithoutMac, RouteConfig},
     kind::AmountRule,
     paper::PrintResult,
     totals::Scope,
@@ -80,8 +80,15 @@ const TAPS: [(u64, Customer); 3] = [
     (2, Customer::Taps("phone", 0)),
 ];
 
+/// Cards that may approve by themselves.
+const ALONE: [(u64, Customer); 3] = [
+    (4, Customer::Inserts(ChipCard::Persona("offline", 0))),
+    (1, Customer::Inserts(ChipCard::Persona("offline", 9))),
+    (4, Customer::Taps("qpboc-offline", 0)),
+];
+
 /// In one seed of eight a kernel is there, and most who swiped insert a chip card or tap one; the others'
-/// cards have none.
+/// cards have none. In every other one of those cards may approve by themselves.
 fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     if seed % 8 != 6 {
         return;
@@ -92,8 +99,22 @@ fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     for _ in 0..4 {
         rng.roll(2);
     }
+    let alone = seed % 16 == 6;
+    if alone {
+        let mut limits = || {
+            Some(OfflineLimits {
+                per_card_count: 1 + u32::try_from(rng.roll(4)).expect("small"),
+                ..Default::default()
+            })
+        };
+        let offline = &mut settings.accounts[0].config.offline;
+        (offline.card, offline.card_unable_online) = (limits(), limits());
+        settings.flow.no_cvm = serde_json::from_str(r#"{"limit":"10.50 CNY"}"#).ok();
+    }
     for order in orders.iter_mut().filter(|o| o.customer == Customer::Swipes && o.kind.row().chip.is_some()) {
-        if rng.roll(4) > 0 {
+        if alone && rng.roll(2) == 0 {
+            order.customer = weighted(&mut rng, &ALONE);
+        } else if rng.roll(4) > 0 {
             order.customer = if rng.roll(4) > 0 {
                 Customer::Inserts(weighted(&mut rng, &CHIPS))
             } else {
@@ -114,7 +135,7 @@ impl Case {
         // Some seeds are calm: what needs three good answers in a row is met there.
         let off = [2, 4, 8, 20][rng.roll(4) as usize];
         let mut settings = accounts(&mut rng);
-        let offline = settings.accounts[0].config.offline.is_some();
+        let offline = settings.accounts[0].config.offline.merchant.is_some();
         let mut script = Script {
             orders: orders(&mut rng, many, offline),
             faults: faults(&mut rng, off, 10 + 6 * many),
@@ -426,7 +447,7 @@ fn disk(rng: &mut Rng, many: usize) -> Vec<(u32, DiskFault)> {
 fn accounts(rng: &mut Rng) -> Settings {
     // The merchant's own risk, within limits, where the line is down.
     let mut s = if rng.roll(3) == 0 { offline_settings() } else { settings() };
-    s.accounts[0].config.obligation_tries = 1 + rng.roll(4) as u32;
+    s.accounts[0].config.obligation_tries = 1 + u32::try_from(rng.roll(4)).expect("small");
     if rng.roll(2) == 0 {
         let mut second = s.accounts[0].clone();
         second.config.id = payterm_schema::AccountId::new("second").expect("id");

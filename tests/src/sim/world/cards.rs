@@ -1,12 +1,13 @@
 //! Test cards of the simulator in the world's reader, run by the kernel that a terminal has. A card's memory
 //! outlives power cuts; its session ends with the power or when it is pulled.
 use super::World;
+use payterm_core::AccountSettings;
 use payterm_devices::{
     CardFault, CardKernel, CardReader, DeviceError, EmvKernel, Interrupt,
     scripted::{NoReader, ScriptedCard},
 };
-use payterm_emv::terminal::{Parameters, Terminal, TerminalData};
-use payterm_schema::card::Interface;
+use payterm_emv::terminal::{Limits, Parameters, Terminal, TerminalData};
+use payterm_schema::{card::Interface, offline::OfflineAuthority};
 use payterm_simulator::card::{PERSONAS, Personas, TestCard, play};
 use std::{
     collections::BTreeMap,
@@ -29,10 +30,17 @@ static TERMINAL: LazyLock<Arc<Terminal>> = LazyLock::new(|| {
     let data = TerminalData { bypass: true, ..play::online_terminal() };
     Arc::new(Terminal::new(data).expect("terminal"))
 });
-static PARAMETERS: LazyLock<Arc<Parameters>> = LazyLock::new(|| {
-    let aids = play::aids(play::ALL_ONLINE);
-    Arc::new(Parameters::new(1, aids, play::keys(), Vec::new()).expect("parameters"))
+static PARAMETERS: LazyLock<Arc<Parameters>> = LazyLock::new(|| parameters(play::ALL_ONLINE));
+
+/// A terminal whose account lets cards approve by themselves.
+static OFFLINE_TERMINAL: LazyLock<Arc<Terminal>> = LazyLock::new(|| {
+    let data = TerminalData { kind: 0x22, bypass: true, ..play::online_terminal() };
+    Arc::new(Terminal::new(data).expect("terminal"))
 });
+static OFFLINE_PARAMETERS: LazyLock<Arc<Parameters>> = LazyLock::new(|| parameters(play::LIMITS));
+fn parameters(limits: Limits) -> Arc<Parameters> {
+    Arc::new(Parameters::new(1, play::aids(limits), play::keys(), Vec::new()).expect("parameters"))
+}
 
 /// A card's memory, shared by the reader that holds it and the world.
 pub(crate) type Memory = Arc<Mutex<TestCard>>;
@@ -85,7 +93,14 @@ impl World {
             bytes.fill(drawn);
             drawn = drawn.wrapping_add(97);
         };
-        let kernel = EmvKernel::new(TERMINAL.clone(), PARAMETERS.clone(), Box::new(random));
+        let by = [OfflineAuthority::Card, OfflineAuthority::CardUnableOnline];
+        let alone = |a: &AccountSettings| by.iter().any(|by| a.config.offline.limits(*by).is_some());
+        let (terminal, parameters) = if self.settings.accounts.iter().any(alone) {
+            (&OFFLINE_TERMINAL, &OFFLINE_PARAMETERS)
+        } else {
+            (&TERMINAL, &PARAMETERS)
+        };
+        let kernel = EmvKernel::new((*terminal).clone(), (*parameters).clone(), Box::new(random));
         (Box::new(kernel), Box::new(Slot { card, left: (pulled_at > 0).then_some(pulled_at) }))
     }
 }

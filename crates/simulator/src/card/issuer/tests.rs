@@ -69,7 +69,9 @@ fn run(card: &mut TestCard, minor: u64, host: impl FnOnce(Icc) -> Option<([u8; 2
             }
             Step::Choose(_) => Input::Chosen(Some(0)),
             Step::Parameters(_) => Input::Parameters(None),
-            Step::Read(_) => Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true }),
+            Step::Read(_) => {
+                Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true, offline: true })
+            }
             Step::Pin(ask) => Input::Pin(card.pin_word(&ask)),
             Step::Online(online) => match host.take().unwrap()(icc(&online.tags)) {
                 Some((arc, issuer)) => {

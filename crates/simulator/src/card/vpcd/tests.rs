@@ -100,7 +100,9 @@ fn pay(reader: &mut Reader, scripts: &[Script], commands: &mut u32) -> End {
             }
             Step::Choose(_) => Input::Chosen(Some(0)),
             Step::Parameters(_) => Input::Parameters(None),
-            Step::Read(_) => Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true }),
+            Step::Read(_) => {
+                Input::Proceed(Proceed { earlier: 0, listed: false, online_pin: true, offline: true })
+            }
             Step::Pin(_) => Input::Pin(payterm_emv::step::PinWord::Entered),
             Step::Online(online) => {
                 let tags = [0x9F26, 0x9F27, 0x9F10, 0x9F37, 0x9F36, 0x95, 0x9A, 0x9C, 0x9F02, 0x5F2A, 0x82];
