@@ -240,7 +240,7 @@ mod tests {
             (
                 &format!("{ACCOUNT}[account.offline.merchant]\nper_card = 20000\n"),
                 9,
-                "account[0].offline.merchant.per_card: invalid type: integer `20000`, expected a sum with its",
+                "account[0].offline.merchant.per_card: invalid type: integer `20000`, expected a sum",
             ),
             ("[flow]\ntip_percent = 1001\n", 2, "flow.tip_percent: 0 to 1000 percent"),
             ("[settlement]\nat = \"24:00\"\n", 2, "settlement.at: a time of day HH:MM"),

@@ -67,7 +67,7 @@ fn sound(json: &Value) -> bool {
 
 /// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
 /// transactions and papers) do not fit one.
-const COUNTS: [&str; 32] = [
+const COUNTS: [&str; 33] = [
     "agree",
     "atc",
     "attempts",
@@ -97,6 +97,7 @@ const COUNTS: [&str; 32] = [
     "tries",
     "typed",
     "unpaid_more",
+    "certificates",
     "uploaded",
     "width",
     "wrong",

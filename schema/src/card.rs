@@ -189,8 +189,8 @@ pub struct Proceed {
     pub online_pin: bool,
     /// What the card approves by itself is accepted; else it is asked for no approval before the host's.
     pub offline: bool,
-    /// Minor units that this card has paid without the host, and the acquirer has not heard of yet: they count
-    /// towards the floor limit (EMV 4.4 Book 3 §10.6.1).
+    /// Minor units that this card has paid without the host, and the acquirer has not heard of yet: they
+    /// count towards the floor limit (EMV 4.4 Book 3 §10.6.1).
     pub earlier: u64,
 }
 

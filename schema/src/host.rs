@@ -455,6 +455,8 @@ pub struct HostRules {
     pub downloads: bool,
     /// Authorities without the host that the acquirer has messages for.
     pub offline_authorities: Vec<crate::offline::OfflineAuthority>,
+    /// A settlement tells the TCs of chip cards.
+    pub certificates: bool,
     /// Kinds whose message has no place for a PIN: the customer is not asked for one.
     pub no_pin: Vec<Kind>,
 }

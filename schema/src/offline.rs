@@ -48,8 +48,8 @@ impl Exposure {
     }
 }
 
-/// Rule for payments without the host. A payment is judged by all of them, in this order; the limits are those
-/// of `offline.<authority>`.
+/// Rule for payments without the host. A payment is judged by all of them, in this order; the limits are
+/// those of `offline.<authority>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineRule {
@@ -61,8 +61,8 @@ pub enum OfflineRule {
     Settlement,
     /// The kind is a sale.
     Kind,
-    /// A card was swiped, or for the card's own authority is run by its chip: a payment code and a typed number
-    /// are never accepted.
+    /// A card was swiped, or for the card's own authority is run by its chip: a payment code and a typed
+    /// number are never accepted.
     Instrument,
     /// The stripe does not say that the card has a chip, which would have to be read. Of swiped cards only.
     Chip,

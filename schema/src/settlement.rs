@@ -2,8 +2,9 @@
 use crate::{
     account::{Batch, Stan},
     host::Wallet,
+    icc::Icc,
     kind::{CardRule, Kind, Side},
-    outcome::{Forwarding, Outcome, Status},
+    outcome::{Authority, Cryptogram, Forwarding, Outcome, Status},
     time::Time,
     totals::Total,
 };
@@ -134,6 +135,9 @@ pub enum BatchPart {
     List(Vec<UploadRecord>),
     /// One refund, offline or voice sale, tip or completion advice (0320); the plan says the rest.
     One { kind: Kind, record: UploadRecord },
+    /// TC of a chip card's sale, in the plan's EMV data (203 to 206). `balanced`: the half that it is of;
+    /// `unauthenticated`: the card could not check its issuer.
+    Certificate { record: UploadRecord, balanced: bool, unauthenticated: bool },
     /// End of the upload: so many records were told (207 or 202).
     End { records: u32, balanced: bool },
 }
@@ -162,6 +166,10 @@ pub enum UploadGroup {
     Magnetic,
     Refunds,
     Advices,
+    /// TCs of chip cards that the host had approved (203, 205).
+    Certificates,
+    /// The same of cards that could not check their issuer (204, 206).
+    Unauthenticated,
 }
 impl UploadGroup {
     /// Group after this one.
@@ -170,8 +178,14 @@ impl UploadGroup {
             UploadGroup::Offline => Some(UploadGroup::Magnetic),
             UploadGroup::Magnetic => Some(UploadGroup::Refunds),
             UploadGroup::Refunds => Some(UploadGroup::Advices),
-            UploadGroup::Advices => None,
+            UploadGroup::Advices => Some(UploadGroup::Certificates),
+            UploadGroup::Certificates => Some(UploadGroup::Unauthenticated),
+            UploadGroup::Unauthenticated => None,
         }
+    }
+    /// Tells whether its records are TCs, which are told whether the batch balances or not.
+    pub const fn of_chips(self) -> bool {
+        matches!(self, UploadGroup::Certificates | UploadGroup::Unauthenticated)
     }
     /// Kinds of which records of this group may be; [`UploadGroup::has`] says whether a record is.
     pub const fn kinds(self) -> &'static [Kind] {
@@ -180,11 +194,16 @@ impl UploadGroup {
             UploadGroup::Magnetic => &[Kind::Sale, Kind::Void, Kind::Completion, Kind::CompletionCancel],
             UploadGroup::Refunds => &[Kind::Refund],
             UploadGroup::Advices => &[Kind::CompletionAdvice],
+            UploadGroup::Certificates | UploadGroup::Unauthenticated => &[Kind::Sale],
         }
     }
     /// Tells whether a record is of this group. A sale that was accepted offline went to the acquirer as an
-    /// advice: it is told alone, as they are.
+    /// advice: it is told alone, as they are; and with its TC, if it has one.
     pub fn has(self, o: &Outcome) -> bool {
+        if self.of_chips() {
+            let unauthenticated = self == UploadGroup::Unauthenticated;
+            return self.kinds().contains(&o.kind) && certificate(o) == Some(unauthenticated);
+        }
         self.kinds().contains(&o.kind)
             && (o.kind != Kind::Sale || (self == UploadGroup::Offline) == o.forwarding.is_some())
     }
@@ -192,7 +211,11 @@ impl UploadGroup {
     pub const fn many(self) -> usize {
         match self {
             UploadGroup::Magnetic => LIST_MAX,
-            UploadGroup::Offline | UploadGroup::Refunds | UploadGroup::Advices => 1,
+            UploadGroup::Offline
+            | UploadGroup::Refunds
+            | UploadGroup::Advices
+            | UploadGroup::Certificates
+            | UploadGroup::Unauthenticated => 1,
         }
     }
 }
@@ -225,8 +248,25 @@ impl BatchQuery {
             && half
             && here
             && self.group.has(o)
-            && !(o.kind == Kind::Sale && o.adjusted && !self.untipped.contains(&o.txn))
+            && (self.group.of_chips()
+                || !(o.kind == Kind::Sale && o.adjusted && !self.untipped.contains(&o.txn)))
     }
+}
+
+/// Record of a batch as the store finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRow {
+    pub outcome: Outcome,
+    /// The card's last EMV data; looked for in the groups of chips only, none where they cannot be read.
+    pub icc: Option<Icc>,
+}
+
+/// Tells whether the card of a sale that the host had approved and nobody took back could not check its
+/// issuer (TVR byte 5 bit 7); none: it has no TC.
+fn certificate(o: &Outcome) -> Option<bool> {
+    let chip = o.chip.as_ref().filter(|chip| chip.cryptogram_kind == Some(Cryptogram::Tc))?;
+    let last = chip.tvr.as_ref().and_then(|tvr| u8::from_str_radix(tvr.get(8..10)?, 16).ok());
+    (o.authority == Some(Authority::Host) && !o.voided).then(|| last.is_some_and(|byte| byte & 0x40 != 0))
 }
 
 /// Transaction under which the card number of this one is sealed while its batch is open; none for a
@@ -251,6 +291,9 @@ pub struct Settlement {
     /// Number of records that were told to the acquirer one by one, because a half did not balance.
     #[serde(default)]
     pub uploaded: u32,
+    /// Number of TCs of chip cards that were told to the acquirer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub certificates: u32,
     /// Time at which the first payment of the batch was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
@@ -332,6 +375,14 @@ impl UnpaidLine {
 }
 
 impl Settlement {
+    /// Lists a Stuck obligation; where there is no room it is counted.
+    pub fn list_stuck(&mut self, line: StuckLine) {
+        if self.stuck.len() < Self::ROWS {
+            self.stuck.push(line);
+        } else {
+            self.stuck_more = self.stuck_more.saturating_add(1);
+        }
+    }
     /// Greatest number of rows of each list.
     pub const ROWS: usize = 32;
 

@@ -224,10 +224,17 @@ fn settlement(ui: &Ui, record: &SettlementRecord) -> String {
             Some(BatchPart::List(list)) => {
                 say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())])
             }
+            Some(BatchPart::Certificate { record, .. }) => {
+                let numbers = numbers(ui, account, plan);
+                say("cli-explain-upload-certificate", &[("numbers", &numbers), ("txn", &record.txn)])
+            }
             Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => {
                 say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)])
             }
         },
+        SettlementRecord::CertificateLost { line, .. } => {
+            say("cli-explain-certificate-lost", &[("stan", &line.stan), ("txn", &line.txn)])
+        }
         SettlementRecord::Uploaded { stan, code, trace, .. } => {
             say("cli-explain-uploaded", &[("stan", stan), ("code", code)]) + &frames(ui, trace)
         }

@@ -21,7 +21,7 @@ use payterm_schema::{
     paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
     record::{Entry, RrnClaim},
     secret::PinEntry,
-    settlement::BatchQuery,
+    settlement::{BatchQuery, BatchRow},
     time::Millis,
     totals::Scope,
 };
@@ -143,6 +143,11 @@ pub enum Input {
         tag: u64,
         found: Result<Vec<Outcome>, Fault>,
     },
+    /// Answer to [`Effect::Load`] of a batch's records.
+    BatchLoaded {
+        tag: u64,
+        found: Result<Vec<BatchRow>, Fault>,
+    },
     Printed {
         job: u64,
         result: PrintResult,
@@ -259,6 +264,7 @@ impl Input {
             Input::Devices { .. }
                 | Input::Host { .. }
                 | Input::Loaded { .. }
+                | Input::BatchLoaded { .. }
                 | Input::Printed { .. }
                 | Input::PrinterReady
                 | Input::Vault { .. }

@@ -4,7 +4,7 @@ use payterm_schema::{
     account::{Batch, Stan},
     download::EmvParameters,
     host::Plan,
-    settlement::{Settlement, UnpaidLine, UploadGroup},
+    settlement::{BatchPart, Settlement, UnpaidLine, UploadGroup},
     time::{Millis, Time},
     totals::Total,
 };
@@ -35,6 +35,9 @@ pub struct Ledger {
     pub totals: Vec<Total>,
     #[serde(default)]
     pub totals_since: Option<Time>,
+    /// TCs of chip cards in the open batch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub certificates: u32,
     /// The same since the last shift report.
     #[serde(default)]
     pub shift: Vec<Total>,
@@ -77,6 +80,10 @@ pub struct Ledger {
     pub emv: Option<Arc<EmvParameters>>,
 }
 
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 /// A settlement whose totals may have left (host-protocol §7), until its batch is closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settling {
@@ -102,6 +109,21 @@ pub struct Settling {
     pub hold: bool,
 }
 
+impl Settling {
+    /// The acquirer has what is in the message that is open.
+    pub fn uploaded(&mut self) {
+        let (records, certificates) = match self.open.as_ref().and_then(|p| p.settlement.as_deref()) {
+            Some(BatchPart::List(list)) => (list.len() as u32, 0),
+            Some(BatchPart::One { .. }) => (1, 0),
+            Some(BatchPart::Certificate { .. }) => (0, 1),
+            Some(BatchPart::Totals(_) | BatchPart::End { .. }) | None => (0, 0),
+        };
+        let s = &mut self.settlement;
+        s.uploaded = s.uploaded.saturating_add(records);
+        s.certificates = s.certificates.saturating_add(certificates);
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Self {
@@ -118,6 +140,7 @@ impl Default for Ledger {
             requirement: 0,
             totals: Vec::new(),
             totals_since: None,
+            certificates: 0,
             shift: Vec::new(),
             shift_since: None,
             shift_after: 0,

@@ -20,7 +20,9 @@ pub(crate) use auto::own_settlement;
 
 use crate::{AccountSettings, Settings, Wake, context::Context, signal::Signal};
 use exchange::Exchanges;
-use payterm_schema::{AccountId, Fault, HostEvent, Outcome, Time, account::Stan, outcome::Class};
+use payterm_schema::{
+    AccountId, Fault, HostEvent, Time, account::Stan, outcome::Class, settlement::BatchRow,
+};
 pub(crate) use resolve::Word;
 use std::collections::BTreeSet;
 
@@ -140,19 +142,10 @@ impl Lines {
         let silent = self.0.iter_mut().filter_map(|l| l.exchanges.silent(now).map(|tag| (tag, l)));
         silent.min_by_key(|(tag, _)| *tag)
     }
-    /// Records for an upload were looked for. Them back: they are for no settlement.
-    pub fn loaded(
-        &mut self,
-        cx: &mut Context,
-        tag: u64,
-        found: Result<Vec<Outcome>, Fault>,
-    ) -> Option<Result<Vec<Outcome>, Fault>> {
-        match self.0.iter_mut().find(|l| l.loading.is_some_and(|loading| loading.tag == tag)) {
-            Some(line) => {
-                line.upload_loaded(cx, found);
-                None
-            }
-            None => Some(found),
+    /// Records for an upload were looked for. Those of a settlement that has ended are nobody's.
+    pub fn loaded(&mut self, cx: &mut Context, tag: u64, found: Result<Vec<BatchRow>, Fault>) {
+        if let Some(line) = self.0.iter_mut().find(|l| l.loading.is_some_and(|loading| loading.tag == tag)) {
+            line.upload_loaded(cx, found);
         }
     }
     /// A transaction has an outcome: if it was the customer's, nobody waits any more.

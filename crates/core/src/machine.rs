@@ -139,11 +139,8 @@ impl Machine {
             Input::PinDigits { tag, digits } => self.counter.pin_digits(tag, digits),
             Input::Pin { tag, entry } => self.counter.pin(cx, tag, entry),
             Input::Host { tag, event } => self.lines.host(cx, tag, event),
-            Input::Loaded { tag, found } => {
-                if let Some(found) = self.lines.loaded(cx, tag, found) {
-                    self.counter.loaded(cx, tag, found);
-                }
-            }
+            Input::Loaded { tag, found } => self.counter.loaded(cx, tag, found),
+            Input::BatchLoaded { tag, found } => self.lines.loaded(cx, tag, found),
             Input::Printed { job, result, replaced } => self.papers.printed(cx, job, result, replaced),
             Input::PrinterReady => self.papers.printer_ready(cx),
             Input::Reprint { call, outcome, copy } => self.papers.reprint(cx, call, outcome, copy),

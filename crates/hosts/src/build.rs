@@ -237,6 +237,9 @@ impl Source<'_> {
         let text = match (var, self.plan.settlement.as_deref()) {
             (Var::Totals, Some(BatchPart::Totals(halves))) => settlement::totals(halves),
             (Var::RecordCount, Some(BatchPart::List(list))) => Some(format!("{:02}", list.len())),
+            (Var::CardType, Some(BatchPart::Certificate { record, .. })) => {
+                Some(if record.foreign { "01" } else { "00" }.into())
+            }
             (Var::Records, Some(BatchPart::List(list))) => {
                 return if settlement::records(list, &self.secrets.pans, out) {
                     Ok(true)
@@ -313,7 +316,9 @@ impl Source<'_> {
         let at = || (plan.at + plan.offset).local(self.profile.utc_offset_minutes);
         match var {
             Var::Pan => self.pan(out)?.ok_or_else(missing),
-            Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),
+            Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded | Var::CardType => {
+                self.part(var, out)
+            }
             Var::Received => match &plan.download {
                 Some(EmvAsk::List { received, .. }) if *received > EmvAsk::LIST_MAX => Err(BuildError::List),
                 Some(EmvAsk::List { received, .. }) => put(Some(&format!("{received:02}"))),
@@ -416,7 +421,7 @@ const fn what(var: Var) -> &'static str {
         Var::AuthCode | Var::VoiceCode => "the authorisation code",
         Var::Icc => "the chip's data",
         Var::Tip => "the tip",
-        Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
+        Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded | Var::CardType => "the settlement",
         Var::Received | Var::EmvName => "the download",
         Var::Scheme => "the card scheme",
         Var::CardSequence

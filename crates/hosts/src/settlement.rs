@@ -11,6 +11,11 @@ pub enum Upload {
     List,
     /// Single record of this kind.
     One(Kind),
+    /// TC of a chip card.
+    Certificate {
+        balanced: bool,
+        unauthenticated: bool,
+    },
     End {
         balanced: bool,
     },
@@ -18,6 +23,10 @@ pub enum Upload {
 
 impl Upload {
     pub(crate) fn named(name: &str) -> Option<Self> {
+        let certificate = CERTIFICATES.iter().zip(ALL_CERTIFICATES).find(|(row, _)| **row == name);
+        if let Some((_, (balanced, unauthenticated))) = certificate {
+            return Some(Upload::Certificate { balanced, unauthenticated });
+        }
         match name.strip_prefix("upload")? {
             "" => Some(Upload::List),
             "_end" => Some(Upload::End { balanced: false }),
@@ -31,6 +40,10 @@ impl Upload {
             BatchPart::Totals(_) => None,
             BatchPart::List(_) => Some(Upload::List),
             BatchPart::One { kind, .. } => Some(Upload::One(*kind)),
+            BatchPart::Certificate { balanced, unauthenticated, .. } => {
+                let (balanced, unauthenticated) = (*balanced, *unauthenticated);
+                Some(Upload::Certificate { balanced, unauthenticated })
+            }
             BatchPart::End { balanced, .. } => Some(Upload::End { balanced: *balanced }),
         }
     }
@@ -38,6 +51,11 @@ impl Upload {
     pub(crate) fn row(self) -> String {
         match self {
             Upload::List => "upload".into(),
+            Upload::Certificate { balanced, unauthenticated } => {
+                let rows = CERTIFICATES.iter().zip(ALL_CERTIFICATES);
+                let row = rows.filter(|(_, is)| *is == (balanced, unauthenticated)).map(|(row, _)| *row);
+                row.collect()
+            }
             Upload::End { balanced: false } => "upload_end".into(),
             Upload::End { balanced: true } => "upload_end_balanced".into(),
             // A sale that is uploaded alone was accepted offline; a profile without a row for it has that of
@@ -59,6 +77,16 @@ pub(crate) const NEEDED: [&str; 8] = [
     "upload_tip_adjust",
     "upload_completion_advice",
 ];
+
+/// Rows of a profile whose acquirer is told the TCs of chip cards, all of them or none: of which half, and
+/// whether the card could not check its issuer.
+pub(crate) const CERTIFICATES: [&str; 4] = [
+    "upload_certificate_balanced",
+    "upload_certificate",
+    "upload_unauthenticated_balanced",
+    "upload_unauthenticated",
+];
+const ALL_CERTIFICATES: [(bool, bool); 4] = [(true, false), (false, false), (true, true), (false, true)];
 
 /// Characters of the totals.
 pub(crate) const TOTALS: usize = 62;

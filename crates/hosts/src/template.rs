@@ -50,6 +50,8 @@ pub enum Var {
     /// Number of records in a list, two digits, and the records, 40 digits each.
     RecordCount,
     Records,
+    /// Card type of a TC that is uploaded, two digits: 00 domestic, 01 foreign.
+    CardType,
     /// Records uploaded, four digits.
     Uploaded,
     /// Entries of a list received so far, two digits.
@@ -94,7 +96,12 @@ impl Var {
             Var::Mid => Some(15),
             Var::Security => Some(16),
             Var::OriginalRrn => Some(12),
-            Var::SerialLength | Var::RecordCount | Var::Received | Var::Operator | Var::Reason => Some(2),
+            Var::SerialLength
+            | Var::RecordCount
+            | Var::CardType
+            | Var::Received
+            | Var::Operator
+            | Var::Reason => Some(2),
             Var::State | Var::IcCondition | Var::Partial => Some(1),
             Var::IfPin => Some(0),
             Var::Pan

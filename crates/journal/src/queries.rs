@@ -1,8 +1,11 @@
 //! Read-only queries, on a connection and a thread of their own.
 use crate::{Head, Store, StoreError, sql};
 use payterm_schema::{
-    AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState,
-    settlement::BatchQuery, terminal::Filter,
+    AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time,
+    icc::Icc,
+    paper::PaperState,
+    settlement::{BatchQuery, BatchRow},
+    terminal::Filter,
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::rc::Rc;
@@ -100,8 +103,9 @@ impl Store {
         })
         .await
     }
-    /// Records of a batch, in the order of their numbers, up to its limit.
-    pub async fn in_batch(&self, query: BatchQuery) -> Result<Vec<Outcome>, StoreError> {
+    /// Records of a batch, in the order of their numbers, up to its limit; those of chips with their TC's
+    /// data.
+    pub async fn in_batch(&self, query: BatchQuery) -> Result<Vec<BatchRow>, StoreError> {
         self.ask(move |db| {
             let kinds = serde_json::to_string(query.group.kinds()).unwrap_or_default();
             // `+` keeps to the order of the numbers: a batch is the end of the history, and its first number
@@ -113,7 +117,15 @@ impl Store {
             let rows = select.query_map(values, found).map_err(sql("read a batch"))?;
             let wanted = |r: &Result<Outcome, _>| r.as_ref().map_or(true, |o| query.wants(o));
             let wanted = rows.map(|r| r.map(|f| f.outcome)).filter(wanted);
-            wanted.take(query.limit).collect::<Result<_, _>>().map_err(sql("read a batch"))
+            let row = |outcome: Outcome| {
+                let icc = if query.group.of_chips() { certificate(db, outcome.txn)? } else { None };
+                Ok(BatchRow { outcome, icc })
+            };
+            wanted
+                .take(query.limit)
+                .map(|o| o.and_then(row))
+                .collect::<Result<_, _>>()
+                .map_err(sql("read a batch"))
         })
         .await
     }
@@ -241,4 +253,15 @@ fn list(db: &Connection, f: &Filter) -> Result<Vec<Outcome>, StoreError> {
     values.push(Rc::new(f.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)));
     let values: Vec<&dyn ToSql> = values.iter().map(|v| v.as_ref()).collect();
     Ok(many(db, &tail, &values)?.into_iter().map(|f| f.outcome).collect())
+}
+
+/// The EMV data with which the card of this transaction approved it; none: they are not there, or cannot be
+/// read.
+fn certificate(db: &Connection, txn: u64) -> rusqlite::Result<Option<Icc>> {
+    let mut select = db.prepare_cached(
+        "SELECT json ->> '$.request.card_ended.icc' FROM record
+         WHERE txn = ?1 AND json ->> '$.request.card_ended.approved' = 1 ORDER BY seq DESC LIMIT 1",
+    )?;
+    let text: Option<Option<String>> = select.query_row([txn], |r| r.get(0)).optional()?;
+    Ok(text.flatten().and_then(|text| serde_json::from_value(text.into()).ok()))
 }

@@ -329,6 +329,7 @@ pub(crate) fn told(record: &Record) -> Option<&Arc<Outcome>> {
         | Record::Settlement(
             SettlementRecord::Judged { .. }
             | SettlementRecord::UploadAllowed { .. }
+            | SettlementRecord::CertificateLost { .. }
             | SettlementRecord::Uploaded { .. }
             | SettlementRecord::Failed { .. }
             | SettlementRecord::Retried { .. }

@@ -94,12 +94,13 @@ pub fn settlement(out: &mut impl Write, s: Settled) -> Result<()> {
     let at = time(Time(s.at));
     writeln!(
         out,
-        "{at}  {:<10} batch {:06} {state}, domestic {}, foreign {}, {} uploaded",
+        "{at}  {:<10} batch {:06} {state}, domestic {}, foreign {}, {} uploaded, {} certificates",
         s.account,
         s.batch,
         word(s.domestic),
         word(s.foreign),
-        s.uploaded
+        s.uploaded,
+        s.certificates
     )?;
     if !s.difference.is_empty() {
         writeln!(out, "        {}", s.difference)?;

@@ -55,6 +55,13 @@ fn settlement(view: &RequestView) -> Option<BatchAsk> {
         None => BatchWhat::Totals(view.totals()?),
         Some(Upload::List) => BatchWhat::Records(view.records()?.iter().map(|r| (r.stan, r.minor)).collect()),
         Some(Upload::One(_)) => BatchWhat::Records(vec![(view.original()?.1.get(), view.amount()?)]),
+        Some(Upload::Certificate { .. }) => BatchWhat::Certificate {
+            stan: view.original()?.1.get(),
+            minor: view.amount()?,
+            pan: view.pan()?,
+            psn: view.text(Var::CardSequence).and_then(|n| n.parse().ok()),
+            icc: view.icc()?,
+        },
         Some(Upload::End { balanced }) => BatchWhat::End { records: view.uploaded()?, balanced },
     };
     Some(BatchAsk { batch: view.batch()?.get(), stan: view.stan()?.get(), what })

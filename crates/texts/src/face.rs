@@ -242,6 +242,10 @@ impl Texts {
             ("label-domestic", settlement.map(|s| self.half(&s.domestic, s.domestic_verdict, currency))),
             ("label-foreign", settlement.map(|s| self.half(&s.foreign, s.foreign_verdict, currency))),
             ("label-uploaded", settlement.filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string())),
+            (
+                "label-certificates",
+                settlement.filter(|s| s.certificates > 0).map(|s| s.certificates.to_string()),
+            ),
             ("label-not-settled", not_settled),
             ("label-unpaid", unpaid),
             ("label-note", o.note.clone()),

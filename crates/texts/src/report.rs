@@ -175,9 +175,9 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
         });
         lines.extend(sums(&scheme.sums));
     }
-    if s.uploaded > 0 {
-        lines.push(row(text("settlement-uploaded"), s.uploaded.to_string()));
-    }
+    let told = [("settlement-uploaded", s.uploaded), ("settlement-certificates", s.certificates)];
+    let told = told.into_iter().filter(|(_, n)| *n > 0);
+    lines.extend(told.map(|(name, n)| row(text(name), n.to_string())));
     if !s.stuck.is_empty() {
         lines.push(Line::Rule);
         lines.push(head(text("settlement-stuck")));

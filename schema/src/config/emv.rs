@@ -14,8 +14,9 @@ pub struct EmvConfig {
     /// Country, ISO 3166 number (9F1A). Default 156, China: the first users are Chinese counters.
     #[serde(default = "country")]
     pub country: u16,
-    /// Terminal type (9F35), which can go online: not 3 or 6 as its second digit. What a card approves by itself
-    /// is accepted as `account.offline` says, whatever stands here. Default "22", attended, can do both.
+    /// Terminal type (9F35), which can go online: not 3 or 6 as its second digit. What a card approves by
+    /// itself is accepted as `account.offline` says, whatever stands here. Default "22", attended, can do
+    /// both.
     #[serde(default = "terminal_type")]
     pub terminal_type: String,
     /// Terminal capabilities (9F33), six hex digits. Default "E068C8": keys, stripe and chip; PIN for the

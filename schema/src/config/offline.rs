@@ -6,18 +6,21 @@ use serde::{Deserialize, Serialize};
 
 /// Payments without the host: a table for each authority by which they are accepted, with limits of its own.
 /// Without its table an authority accepts nothing.
+///
+/// `merchant`: a swiped sale whose message could not leave is accepted, and told to the acquirer later; not
+/// one whose PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. The
+/// merchant bears what the acquirer then refuses. `card`: a sale that the chip approves by itself (TC at
+/// the first GENERATE AC, or of a tap) is told with its TC; without the table a card that would approve is
+/// sent to the host. `card_unable_online`: a chip that is inserted may approve a sale whose message could
+/// not leave (Y3, EMV 4.4 Book 3 §10.7); without it the card is asked to decline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfflineConfig {
-    /// A swiped sale whose message could not leave is accepted, and told to the acquirer later; not one whose
-    /// PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. The merchant
-    /// bears what the acquirer then refuses.
+    /// At the merchant's own risk.
     pub merchant: Option<OfflineLimits>,
-    /// A sale that the chip approves by itself (TC at the first GENERATE AC, or of a tap) is accepted, and
-    /// told to the acquirer with its TC. Without it a card that wants to approve is sent to the host.
+    /// By the card's own word.
     pub card: Option<OfflineLimits>,
-    /// A chip that is inserted may approve a sale whose message could not leave (Y3, EMV 4.4 Book 3 §10.7).
-    /// Without it the card is asked to decline.
+    /// By the card's word where the host could not be asked.
     pub card_unable_online: Option<OfflineLimits>,
 }
 impl OfflineConfig {

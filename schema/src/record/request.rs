@@ -40,8 +40,8 @@ pub enum RequestRecord {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         card: Option<crate::account::CardToken>,
     },
-    /// A sale is accepted without the host, by the merchant or by the card: `plan` is its advice, which is owed
-    /// from here on.
+    /// A sale is accepted without the host, by the merchant or by the card: `plan` is its advice, which is
+    /// owed from here on.
     OfflineAllowed {
         txn: u64,
         account: AccountId,

@@ -4,7 +4,7 @@ use crate::{
     account::{AccountId, Batch, Stan},
     host::{FrameTrace, HostAnswer, Plan},
     outcome::Outcome,
-    settlement::{UploadGroup, Verdict},
+    settlement::{StuckLine, UploadGroup, Verdict},
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub enum SettlementRecord {
         /// Last transaction in the message.
         after: u64,
     },
+    /// The TC of this sale cannot be read: its upload is a person's, the totals hold. The upload goes on
+    /// after transaction `line.txn` of `group`.
+    CertificateLost { txn: u64, account: AccountId, group: UploadGroup, line: StuckLine },
     /// The acquirer has these records.
     Uploaded { txn: u64, account: AccountId, stan: Stan, code: String, trace: FrameTrace },
     /// A message of the settlement was not answered, or not as it must be. The same message leaves again, not

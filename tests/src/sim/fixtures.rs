@@ -87,6 +87,7 @@ pub fn settings() -> Settings {
             OfflineAuthority::Voice,
             OfflineAuthority::Merchant,
         ],
+        certificates: true,
         no_pin: Vec::new(),
     };
     let accounts = config

@@ -32,6 +32,7 @@ use payterm_schema::{
     outcome::Forwarding,
     paper::{PaperJob, PrintResult},
     record::{Entry, Restored},
+    settlement::BatchRow,
 };
 use std::{
     cmp::Reverse,
@@ -478,8 +479,14 @@ impl World {
             Effect::Load { tag, query } => {
                 let found =
                     checks::outcomes(&self.journal).into_values().filter(|o| disk::matches(&query, o));
-                let found = found.take(if let Query::Batch(b) = &query { b.limit } else { 2 }).collect();
-                self.later(1, Event::Customer(Input::Loaded { tag, found: Ok(found) }));
+                let input = if let Query::Batch(b) = &query {
+                    let row =
+                        |outcome: Outcome| BatchRow { icc: disk::certificate(self, b, &outcome), outcome };
+                    Input::BatchLoaded { tag, found: Ok(found.take(b.limit).map(row).collect()) }
+                } else {
+                    Input::Loaded { tag, found: Ok(found.take(2).collect()) }
+                };
+                self.later(1, Event::Customer(input));
             }
             Effect::Print { job, duplicate } => self.print(&job, duplicate),
         }

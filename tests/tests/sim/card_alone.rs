@@ -1,5 +1,5 @@
-//! Sales that a chip card approves without the host: by itself, or because nothing could be sent. Its TC is on
-//! disk before anything is told, and the acquirer is told later.
+//! Sales that a chip card approves without the host: by itself, or because nothing could be sent. Its TC is
+//! on disk before anything is told, and the acquirer is told later.
 use payterm_core::Settings;
 use payterm_schema::{
     Record, RequestRecord, Status,
@@ -45,9 +45,9 @@ fn approved() -> Vec<(Status, String)> {
 }
 /// Rules by which a sale was not accepted.
 fn denied(w: &World) -> Vec<OfflineRule> {
-    let rule = |r: &Record| match r {
-        Record::Request(RequestRecord::OfflineDenied { judgement, .. }) => Some(judgement.by.rule),
-        _ => None,
+    let rule = |r: &Record| {
+        let Record::Request(RequestRecord::OfflineDenied { judgement, .. }) = r else { return None };
+        Some(judgement.by.rule)
     };
     w.journal.iter().filter_map(|e| rule(&e.record)).collect()
 }

@@ -1,6 +1,7 @@
 //! Settlement on the simulated bank: the verdicts, lost answers, power cuts at every effect and write, and
 //! what must not happen meanwhile. The bank's books prove that each record was uploaded once.
 mod by_itself;
+mod certificates;
 
 use payterm_core::{By, Effect, Input, Machine};
 
@@ -451,7 +452,10 @@ fn a_sale_without_the_host_is_uploaded_alone() {
     let alone = |p: &BatchPart| match p {
         BatchPart::One { kind: Kind::Sale, record } => Some((true, record.txn)),
         BatchPart::List(list) => Some((false, list[0].txn)),
-        BatchPart::Totals(_) | BatchPart::One { .. } | BatchPart::End { .. } => None,
+        BatchPart::Totals(_)
+        | BatchPart::One { .. }
+        | BatchPart::Certificate { .. }
+        | BatchPart::End { .. } => None,
     };
     assert_eq!(
         sent.filter_map(alone).collect::<Vec<_>>(),

@@ -1,5 +1,6 @@
 //! A sale without the host: may the merchant accept it at its own risk, or the chip by its TC? One list of
-//! rules, each with its limit and what it stands at; the same list answers beforehand, before a card is there.
+//! rules, each with its limit and what it stands at; the same list answers beforehand, before a card is
+//! there.
 //!
 //! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the
 //! advice needs: the sealed PAN, the expiry, and of a chip its TC.
@@ -26,8 +27,8 @@ struct Sale<'a> {
     pin: bool,
 }
 
-/// Every rule of this authority on a payment of this amount, in their order; without a sale those that need no
-/// card.
+/// Every rule of this authority on a payment of this amount, in their order; without a sale those that need
+/// no card.
 #[allow(clippy::too_many_arguments, reason = "all that a rule looks at")]
 fn checks(
     by: OfflineAuthority,

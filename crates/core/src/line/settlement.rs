@@ -9,7 +9,7 @@ use payterm_schema::{
     host::{FrameTrace, MessageKind, Plan, RetryRule, SecretsFrom},
     outcome::{Class, Reason},
     record::{Duty, Ending, Obligation, ObligationState},
-    settlement::{BatchPart, Half, Halves, Settlement, StuckLine, Verdict},
+    settlement::{BatchPart, Half, Halves, Settlement, StuckLine, UploadGroup, Verdict},
     totals::Total,
 };
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl Line {
             Some(BatchPart::List(list)) => {
                 ("uploading", SecretsFrom::SealedMany(list.iter().map(|r| r.sealed).collect()))
             }
-            Some(BatchPart::One { record, .. }) => {
+            Some(BatchPart::One { record, .. } | BatchPart::Certificate { record, .. }) => {
                 ("uploading", SecretsFrom::SealedMany(vec![record.sealed]))
             }
             Some(BatchPart::End { .. }) => ("closing-batch", SecretsFrom::None),
@@ -144,9 +144,12 @@ impl Line {
         }
         match s.open.clone() {
             Some(plan) => self.send_settlement(cx, s.txn, plan),
-            None if s.settlement.balanced() => self.end_upload(cx, &s),
+            None if s.settlement.balanced() && !self.tells_certificates(cx) => self.end_upload(cx, &s),
             None if self.loading.is_none_or(|l| l.until <= cx.now) => {
-                self.load_upload(cx, &s, s.group, s.after)
+                let balanced = s.settlement.balanced() && !s.group.of_chips();
+                let (group, after) =
+                    if balanced { (UploadGroup::Certificates, 0) } else { (s.group, s.after) };
+                self.load_upload(cx, &s, group, after)
             }
             None => {}
         }
@@ -211,7 +214,7 @@ impl Line {
             BatchPart::Totals(ours) if done || unbalanced => {
                 self.totals_judged(cx, txn, stan, &ours, answer, trace)
             }
-            BatchPart::List(_) | BatchPart::One { .. } if done || known => {
+            BatchPart::List(_) | BatchPart::One { .. } | BatchPart::Certificate { .. } if done || known => {
                 let code = answer.code;
                 let account = id.clone();
                 cx.record(Some(txn), SettlementRecord::Uploaded { txn, account, stan, code, trace });
@@ -219,9 +222,11 @@ impl Line {
             BatchPart::End { .. } if done || known => {
                 cx.close_batch(&id, txn, Ending::Answered(answer.code), trace)
             }
-            BatchPart::Totals(_) | BatchPart::List(_) | BatchPart::One { .. } | BatchPart::End { .. } => {
-                self.settlement_refused(cx, &s, stan, answer, trace)
-            }
+            BatchPart::Totals(_)
+            | BatchPart::List(_)
+            | BatchPart::One { .. }
+            | BatchPart::Certificate { .. }
+            | BatchPart::End { .. } => self.settlement_refused(cx, &s, stan, answer, trace),
         }
         cx.requirement(&id, txn, digit);
     }

@@ -4,7 +4,7 @@ use crate::{Effect, Query, context::Context, ledger::Settling, signal::Signal};
 use payterm_schema::{
     Fault, Kind, Outcome, SettlementRecord, Time,
     host::{OriginalRef, Plan},
-    settlement::{self, BatchPart, BatchQuery, UploadGroup, UploadRecord, Verdict},
+    settlement::{self, BatchPart, BatchQuery, BatchRow, StuckLine, UploadGroup, UploadRecord, Verdict},
     time::Millis,
 };
 
@@ -29,8 +29,8 @@ impl Line {
             account: self.id().clone(),
             batch,
             group,
-            domestic: s.settlement.domestic_verdict != Some(Verdict::Balanced),
-            foreign: s.settlement.foreign_verdict != Some(Verdict::Balanced),
+            domestic: group.of_chips() || s.settlement.domestic_verdict != Some(Verdict::Balanced),
+            foreign: group.of_chips() || s.settlement.foreign_verdict != Some(Verdict::Balanced),
             untipped: s.untipped.clone(),
             after: after.max(from),
             limit: group.many(),
@@ -39,7 +39,7 @@ impl Line {
     }
 
     /// The next records, or that there are none of this group.
-    pub(super) fn upload_loaded(&mut self, cx: &mut Context, found: Result<Vec<Outcome>, Fault>) {
+    pub(super) fn upload_loaded(&mut self, cx: &mut Context, found: Result<Vec<BatchRow>, Fault>) {
         let id = self.id().clone();
         let Some(Loading { group, .. }) = self.loading else { unreachable!("nothing was loaded") };
         let Some(s) = cx.settling(&id).filter(|s| s.open.is_none()).cloned() else {
@@ -49,19 +49,29 @@ impl Line {
         // The store is in trouble: asked again when the load's time is over, and nobody waits for that.
         let Ok(found) = found else { return cx.signal(Signal::SettlesBehind { account: id }) };
         self.loading = None;
-        let wanted: Vec<&Outcome> = found
-            .iter()
-            .filter(|o| !s.excluded.contains(&o.txn) && cx.state.ledger(&id).of_this_terminal(o))
-            .collect();
-        let last = found.iter().map(|o| o.txn).max();
-        match (wanted.first(), last, group.next()) {
+        let of_this = |o: &Outcome| !s.excluded.contains(&o.txn) && cx.state.ledger(&id).of_this_terminal(o);
+        let wanted: Vec<&BatchRow> = found.iter().filter(|row| of_this(&row.outcome)).collect();
+        let last = found.iter().map(|row| row.outcome.txn).max();
+        let next = group.next().filter(|group| !group.of_chips() || self.tells_certificates(cx));
+        match (wanted.first(), last, next) {
+            (Some(first), Some(last), _) if group.of_chips() => {
+                match self.certificate(cx, &s, group, first) {
+                    Ok(plan) => allow(cx, &s, self, plan, group, last),
+                    Err(line) => {
+                        let txn = s.txn;
+                        let lost = SettlementRecord::CertificateLost { txn, account: id, group, line };
+                        cx.record(Some(txn), lost);
+                        self.load_upload(cx, &s, group, last);
+                    }
+                }
+            }
             (Some(first), Some(last), _) => {
                 let plan = if group == UploadGroup::Magnetic {
-                    let list = wanted.iter().filter_map(|o| record_of(o)).collect();
+                    let list = wanted.iter().filter_map(|row| record_of(&row.outcome)).collect();
                     let list = Some(Box::new(BatchPart::List(list)));
                     Plan { settlement: list, ..cx.control_plan(&id, Kind::Settlement) }
                 } else {
-                    self.single(cx, first)
+                    self.single(cx, &first.outcome)
                 };
                 allow(cx, &s, self, plan, group, last);
             }
@@ -69,6 +79,43 @@ impl Line {
             (_, None, Some(group)) => self.load_upload(cx, &s, group, 0),
             (_, None, None) => self.end_upload(cx, &s),
         }
+    }
+
+    /// The batch has TCs that the acquirer is told.
+    pub(super) fn tells_certificates(&self, cx: &Context) -> bool {
+        self.account.rules.certificates && cx.state.ledger(self.id()).certificates > 0
+    }
+
+    /// The TC of a sale; what is on the report in its place where it cannot be read.
+    fn certificate(
+        &self,
+        cx: &Context,
+        s: &Settling,
+        group: UploadGroup,
+        row: &BatchRow,
+    ) -> Result<Plan, StuckLine> {
+        let o = &row.outcome;
+        let (Some(record), Some(batch)) = (record_of(o), o.batch) else {
+            unreachable!("an approved sale without a STAN, a batch or an amount")
+        };
+        let verdicts = (s.settlement.domestic_verdict, s.settlement.foreign_verdict);
+        let verdict = if record.foreign { verdicts.1 } else { verdicts.0 };
+        let Some(icc) = row.icc.clone() else {
+            let (stan, minor) = (record.stan, Some(record.minor));
+            return Err(StuckLine { txn: o.txn, kind: o.kind, batch, stan, minor });
+        };
+        let part = BatchPart::Certificate {
+            record,
+            balanced: verdict == Some(Verdict::Balanced),
+            unauthenticated: group == UploadGroup::Unauthenticated,
+        };
+        Ok(Plan {
+            icc: Some(icc),
+            card_sequence: o.chip.as_ref().and_then(|chip| chip.sequence),
+            pin: o.pin,
+            settlement: Some(Box::new(part)),
+            ..self.single(cx, o)
+        })
     }
 
     /// A record that goes alone: with what it said itself, named by its own batch and STAN.
@@ -95,7 +142,8 @@ impl Line {
     }
 
     pub(super) fn end_upload(&self, cx: &mut Context, s: &Settling) {
-        let end = BatchPart::End { records: s.settlement.uploaded, balanced: s.settlement.balanced() };
+        let records = s.settlement.uploaded.saturating_add(s.settlement.certificates);
+        let end = BatchPart::End { records, balanced: s.settlement.balanced() };
         let plan = Plan { settlement: Some(Box::new(end)), ..cx.control_plan(self.id(), Kind::Settlement) };
         allow(cx, s, self, plan, s.group, s.after);
     }

@@ -82,7 +82,9 @@ impl State {
                 let running = self.runs(*txn).ok_or(broken(seq, "a card hears of a request that ended"))?;
                 running.decided = Some(Arc::clone(outcome));
             }
-            RequestRecord::CardEnded { txn, stan, icc, .. } => self.card_ended(*txn, *stan, icc),
+            RequestRecord::CardEnded { txn, stan, approved, icc } => {
+                self.card_ended(*txn, *stan, *approved, icc)
+            }
             RequestRecord::Outcome { outcome, papers } => {
                 self.outcome(at, outcome);
                 for p in papers {
@@ -118,7 +120,12 @@ impl State {
         }
     }
     /// Its reversal bears what the card said last.
-    fn card_ended(&mut self, txn: u64, stan: Stan, icc: &Icc) {
+    fn card_ended(&mut self, txn: u64, stan: Stan, approved: bool, icc: &Icc) {
+        let account = self.runs(txn).and_then(|r| r.view.account.clone()).filter(|_| approved);
+        if let Some(account) = account {
+            let ledger = self.accounts.entry(account).or_default();
+            ledger.certificates = ledger.certificates.saturating_add(1);
+        }
         self.obligations.change(txn, stan, |o| o.plan.icc = Some(icc.clone()));
     }
 

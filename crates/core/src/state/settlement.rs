@@ -6,7 +6,7 @@ use payterm_schema::{
     account::Batch,
     outcome::Status,
     record::{Entry, Obligation},
-    settlement::{BatchPart, UploadGroup},
+    settlement::UploadGroup,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -72,14 +72,15 @@ impl State {
                 }
                 self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
             }
+            SettlementRecord::CertificateLost { txn, account, group, line } => {
+                if let Some(s) = self.settling_mut(account, *txn) {
+                    (s.group, s.after) = (*group, line.txn);
+                    s.settlement.list_stuck(line.clone());
+                }
+            }
             SettlementRecord::Uploaded { txn, account, .. } => {
                 if let Some(s) = self.settling_mut(account, *txn) {
-                    let records = match s.open.as_ref().and_then(|p| p.settlement.as_deref()) {
-                        Some(BatchPart::List(list)) => list.len() as u32,
-                        Some(BatchPart::One { .. }) => 1,
-                        Some(BatchPart::Totals(_) | BatchPart::End { .. }) | None => 0,
-                    };
-                    s.settlement.uploaded = s.settlement.uploaded.saturating_add(records);
+                    s.uploaded();
                     s.answered(at);
                 }
             }
@@ -131,6 +132,7 @@ impl State {
             ledger.credit_minor,
             ledger.opened_as,
         ) = (0, 0, 0, 0, None);
+        ledger.certificates = 0;
         ledger.totals.clear();
         ledger.totals_since = None;
         (ledger.unpaid, ledger.unpaid_more) = (Vec::new(), 0);

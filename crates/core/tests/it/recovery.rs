@@ -12,7 +12,7 @@ use payterm_schema::{
     operator::{OperatorId, OperatorRequest, Purpose},
     outcome::{Authority, Forwarding},
     record::{ClockEvent, Entry, ObligationState, Restored},
-    settlement::{BatchPart, Half, Halves, SettlementReply},
+    settlement::{BatchPart, BatchRow, Half, Halves, SettlementReply},
     time::Millis,
 };
 

@@ -260,12 +260,12 @@ pub fn run(bytes: &[u8]) -> Verdict {
             }
             Step::Choose(_) => Input::Chosen((choices.next() < 0xF0).then_some(0)),
             Step::Parameters(_) => Input::Parameters(None),
-            Step::Read(_) => Input::Proceed(Proceed {
-                earlier: u64::from(choices.next()),
-                listed: choices.next() > 0xF0,
-                online_pin: choices.next() < 0xF0,
-                offline: choices.next() < 0xC0,
-            }),
+            Step::Read(_) => {
+                let (earlier, listed, pin) =
+                    (u64::from(choices.next()), choices.next() > 0xF0, choices.next());
+                let (online_pin, offline) = (pin < 0xF0, pin % 8 < 7);
+                Input::Proceed(Proceed { earlier, listed, online_pin, offline })
+            }
             Step::Pin(_) => Input::Pin(match choices.next() % 6 {
                 0 => PinWord::Entered,
                 1 => PinWord::Bypassed,
@@ -274,16 +274,19 @@ pub fn run(bytes: &[u8]) -> Verdict {
                 4 => PinWord::Cancelled,
                 _ => PinWord::Status(0x9000),
             }),
-            Step::Online(_) => Input::Host(match choices.next() % 5 {
-                0 | 1 => {
-                    let code = choices.next() & 3;
-                    told = issuer(&mut choices);
-                    HostWord::Approved { arc: [b'0', b'0' + code], issuer: &told }
-                }
-                2 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
-                3 => HostWord::NotSent { offline: choices.next() < 0xC0 },
-                _ => HostWord::NoReply,
-            }),
+            Step::Online(_) => {
+                let word = choices.next();
+                Input::Host(match word % 5 {
+                    0 | 1 => {
+                        let code = choices.next() & 3;
+                        told = issuer(&mut choices);
+                        HostWord::Approved { arc: [b'0', b'0' + code], issuer: &told }
+                    }
+                    2 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
+                    3 => HostWord::NotSent { offline: word < 0xC0 },
+                    _ => HostWord::NoReply,
+                })
+            }
         };
         watch.input(&input);
         step = contact.step(input);
@@ -367,12 +370,11 @@ pub fn tap(bytes: &[u8]) -> Verdict {
                 Input::Answer(&told)
             }
             Step::Choose(_) | Step::Parameters(_) => Input::Stop,
-            Step::Read(_) => Input::Proceed(Proceed {
-                earlier: 0,
-                listed: choices.next() > 0xF0,
-                online_pin: choices.next() < 0xF0,
-                offline: choices.next() < 0xC0,
-            }),
+            Step::Read(_) => {
+                let (earlier, listed, pin) = (0, choices.next() > 0xF0, choices.next());
+                let (online_pin, offline) = (pin < 0xF0, pin % 8 < 7);
+                Input::Proceed(Proceed { earlier, listed, online_pin, offline })
+            }
             Step::Pin(_) => Input::Pin(match choices.next() % 8 {
                 0 => PinWord::Bypassed,
                 1 => PinWord::NoPad,
@@ -380,12 +382,15 @@ pub fn tap(bytes: &[u8]) -> Verdict {
                 3 => PinWord::Cancelled,
                 _ => PinWord::Entered,
             }),
-            Step::Online(_) => Input::Host(match choices.next() % 6 {
-                0..=2 => HostWord::Approved { arc: [b'0', b'0' + (choices.next() & 3)], issuer: &[] },
-                3 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
-                4 => HostWord::NotSent { offline: choices.next() < 0xC0 },
-                _ => HostWord::NoReply,
-            }),
+            Step::Online(_) => {
+                let word = choices.next();
+                Input::Host(match word % 6 {
+                    0..=2 => HostWord::Approved { arc: [b'0', b'0' + (choices.next() & 3)], issuer: &[] },
+                    3 => HostWord::Refused { arc: choices.two(), issuer: choices.some() },
+                    4 => HostWord::NotSent { offline: word < 0xC0 },
+                    _ => HostWord::NoReply,
+                })
+            }
         };
         watch.input(&input);
         step = tap.step(input);

@@ -93,12 +93,7 @@ impl TerminalActor {
             }
             Effect::Print { job, duplicate } => self.print(job, duplicate, ctx),
             Effect::Load { tag, query } => {
-                self.later(ctx, async move {
-                    let found = load(&services, query)
-                        .await
-                        .map_err(|e| Fault::StoreFailed { id: "query".into(), cause: e.to_string() });
-                    Input::Loaded { tag, found }
-                });
+                self.later(ctx, load(services.clone(), tag, query));
             }
             Effect::AskVault { tag, ask } => {
                 let asked =
@@ -209,9 +204,20 @@ fn forget_keys(services: &Services, account: AccountId) {
     });
 }
 
-async fn load(services: &Services, query: Query) -> Result<Vec<Outcome>, StoreError> {
+async fn load(services: Arc<Services>, tag: u64, query: Query) -> Input {
+    let failed = |e: StoreError| Fault::StoreFailed { id: "query".into(), cause: e.to_string() };
+    match query {
+        Query::Batch(batch) => {
+            Input::BatchLoaded { tag, found: services.store.in_batch(batch).await.map_err(failed) }
+        }
+        original @ (Query::Key(_) | Query::Rrn { .. } | Query::AuthCode { .. } | Query::Stan { .. }) => {
+            Input::Loaded { tag, found: original_of(&services, original).await.map_err(failed) }
+        }
+    }
+}
+async fn original_of(services: &Services, query: Query) -> Result<Vec<Outcome>, StoreError> {
     let found: Vec<Found> = match query {
-        Query::Batch(batch) => return services.store.in_batch(batch).await,
+        Query::Batch(_) => unreachable!("a batch is no original"),
         Query::Key(key) => services.store.by_key(&key).await?.into_iter().collect(),
         Query::AuthCode { code, date } => services.store.by_auth_code(&code, &date).await?,
         Query::Rrn { rrn } => services.store.by_rrn(&rrn).await?,

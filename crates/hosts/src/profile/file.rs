@@ -8,7 +8,7 @@ use super::{CARD_SALE, LengthPrefix, Mask, OFFLINE, Profile, ProfileError, QUERY
 use crate::emv_download::ROWS;
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::mti::reply_mti;
-use crate::settlement::{NEEDED, Upload};
+use crate::settlement::{CERTIFICATES, NEEDED, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::config::Percent;
 use payterm_schema::host::{CodeRule, HostRules, Wallet, WalletQuery};
@@ -265,6 +265,10 @@ impl File {
         {
             return bad(format!("message.{lacking}"), "needed: the profile has a settlement");
         }
+        let (has, lacks): (Vec<&str>, Vec<&str>) = CERTIFICATES.iter().partition(|n| rows.contains_key(**n));
+        if let (Some(has), Some(lacks)) = (has.first(), lacks.first()) {
+            return bad(format!("message.{lacks}"), format!("needed beside message.{has}"));
+        }
         Ok(rows)
     }
 
@@ -487,6 +491,7 @@ impl File {
             advices_in_flight: self.advices_in_flight,
             downloads: self.emv.is_some(),
             offline_authorities: self.offline_authorities.clone(),
+            certificates: CERTIFICATES.iter().all(|row| messages.contains_key(*row)),
             no_pin,
         })
     }

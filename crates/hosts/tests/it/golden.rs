@@ -111,6 +111,10 @@ fn frames_are_the_golden_ones_and_read_back() {
                     assert_eq!(view.upload, Some(Upload::One(Kind::VoiceSale)))
                 }
                 Some(BatchPart::One { kind, .. }) => assert_eq!(view.upload, Some(Upload::One(*kind))),
+                Some(BatchPart::Certificate { balanced, unauthenticated, .. }) => {
+                    let (balanced, unauthenticated) = (*balanced, *unauthenticated);
+                    assert_eq!(view.upload, Some(Upload::Certificate { balanced, unauthenticated }));
+                }
                 Some(BatchPart::End { records, balanced }) => {
                     assert_eq!(
                         (view.upload, view.uploaded()),

@@ -361,6 +361,24 @@ pub fn cases() -> Vec<Case> {
         };
         add(name, None, one, pans.clone(), Some(PAN), None);
     }
+    for (name, balanced, unauthenticated) in [
+        ("upload-certificate-balanced", true, false),
+        ("upload-certificate", false, false),
+        ("upload-unauthenticated-balanced", true, true),
+        ("upload-unauthenticated", false, true),
+    ] {
+        let record = UploadRecord { foreign: unauthenticated, ..record(98, Some(98)) };
+        let one = Plan {
+            amount: Some(Money::new(123_456, Currency::CNY).unwrap()),
+            mode: Some(EntryMode::Chip),
+            pin: true,
+            card_sequence: Some(1),
+            icc: Icc::parse(&hex::decode(ENDED).unwrap()).ok(),
+            original: Some(original.clone()),
+            ..part(BatchPart::Certificate { record, balanced, unauthenticated })
+        };
+        add(name, None, one, pans.clone(), Some(PAN), None);
+    }
     add(
         "upload-end",
         None,

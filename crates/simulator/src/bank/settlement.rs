@@ -3,7 +3,8 @@
 use super::{Account, Bank, BankError, Clock, World, answer};
 use crate::mishap::Mishap;
 use payterm_schema::{
-    HostAnswer, Kind, Money,
+    HostAnswer, Kind, Money, Pan,
+    icc::Icc,
     kind::Side,
     settlement::{Half, Halves, SettlementReply, is_foreign},
 };
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 pub const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS settlement(account TEXT NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
  told TEXT NOT NULL, ours TEXT NOT NULL,
-  domestic INTEGER NOT NULL, foreign_cards INTEGER NOT NULL, uploaded INTEGER NOT NULL DEFAULT 0, closed
+  domestic INTEGER NOT NULL, foreign_cards INTEGER NOT NULL, uploaded INTEGER NOT NULL DEFAULT 0,
+  certificates INTEGER NOT NULL DEFAULT 0, closed
    INTEGER NOT NULL DEFAULT 0, difference TEXT NOT NULL DEFAULT '',
   PRIMARY KEY(account, batch)) STRICT;
 CREATE TABLE IF NOT EXISTS upload(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL,
@@ -36,6 +38,14 @@ pub enum BatchWhat {
     Totals(Halves),
     /// STAN and minor units of each record.
     Records(Vec<(u32, u64)>),
+    /// TC of the sale with this STAN.
+    Certificate {
+        stan: u32,
+        minor: u64,
+        pan: Pan,
+        psn: Option<u8>,
+        icc: Icc,
+    },
     End {
         records: u32,
         balanced: bool,
@@ -54,6 +64,8 @@ pub struct Settled {
     pub domestic: u8,
     pub foreign: u8,
     pub uploaded: u32,
+    /// TCs of chip cards that came and were right.
+    pub certificates: u32,
     pub closed: bool,
     /// Difference between the upload and the books; empty = none.
     pub difference: String,
@@ -138,7 +150,7 @@ fn sums(lines: &[Line]) -> Halves {
 pub fn settlements(db: &Connection) -> Result<Vec<Settled>, BankError> {
     let mut s = db.prepare(
         "SELECT account, batch, at, told, ours, domestic, foreign_cards, uploaded, closed,
-         difference FROM settlement ORDER BY at, account, batch",
+         difference, certificates FROM settlement ORDER BY at, account, batch",
     )?;
     let mut rows = s.query([])?;
     let mut all = Vec::new();
@@ -154,6 +166,7 @@ pub fn settlements(db: &Connection) -> Result<Vec<Settled>, BankError> {
             uploaded: r.get(7)?,
             closed: r.get(8)?,
             difference: r.get(9)?,
+            certificates: r.get(10)?,
         });
     }
     Ok(all)
@@ -177,6 +190,10 @@ impl Bank {
                 None => plain("12"),
             },
             BatchWhat::Records(list) => plain(records(&tx, account, ask, list)?),
+            BatchWhat::Certificate { stan, minor, pan, psn, icc } => {
+                let right = self.issuer.verify_final(pan.reveal(), *psn, icc);
+                plain(certificate(&tx, account, ask, *stan, *minor, right)?)
+            }
             BatchWhat::End { records, balanced } => {
                 plain(end(&tx, &world, account, ask, *records, *balanced)?)
             }
@@ -284,6 +301,37 @@ fn records(
     Ok("00")
 }
 
+/// A TC counts where it is right, and of a sale of the batch that was approved with this amount.
+fn certificate(
+    tx: &Transaction<'_>,
+    account: &Account,
+    ask: &BatchAsk,
+    stan: u32,
+    minor: u64,
+    right: bool,
+) -> Result<&'static str, BankError> {
+    let name = account.name.as_str();
+    let minor = i64::try_from(minor).unwrap_or(i64::MAX);
+    let sale = tx
+        .prepare_cached(
+            "SELECT 1 FROM txn WHERE account = ? AND batch = ? AND stan = ? AND amount = ? \
+             AND state = 'approved'",
+        )?
+        .exists(params![name, ask.batch, stan, minor])?;
+    if !right || !sale {
+        return Ok("25");
+    }
+    match records(tx, account, ask, &[])? {
+        "00" => {}
+        other => return Ok(other),
+    }
+    tx.prepare_cached(
+        "UPDATE settlement SET certificates = certificates + 1 WHERE account = ? AND batch = ?",
+    )?
+    .execute(params![name, ask.batch])?;
+    Ok("00")
+}
+
 fn end(
     tx: &Transaction<'_>,
     world: &World,
@@ -295,7 +343,7 @@ fn end(
     let name = account.name.as_str();
     let row: Option<(u8, u8, u32, bool)> = tx
         .prepare_cached(
-            "SELECT domestic, foreign_cards, uploaded, closed FROM settlement WHERE account = ?
+            "SELECT domestic, foreign_cards, uploaded + certificates, closed FROM settlement WHERE account = ?
          AND batch = ?",
         )?
         .query_row(params![name, ask.batch], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))

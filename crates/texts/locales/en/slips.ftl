@@ -105,6 +105,7 @@ settlement-not-balanced = not balanced
 settlement-error = could not be compared
 settlement-by-person = closed by a person
 settlement-uploaded = Records uploaded
+settlement-certificates = Chip certificates (TC)
 settlement-stuck = NOT SETTLED: ASK THE ACQUIRER
 settlement-unpaid = REFUSED OR WRITTEN OFF
 settlement-stuck-more = and { $n } more

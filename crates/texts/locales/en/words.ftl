@@ -127,6 +127,7 @@ label-note = Note
 label-domestic = Domestic cards
 label-foreign = Foreign cards
 label-uploaded = Records uploaded
+label-certificates = Chip certificates (TC)
 label-test = Test
 yes = yes
 pin-used = PIN

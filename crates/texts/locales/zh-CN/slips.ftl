@@ -105,6 +105,7 @@ settlement-not-balanced = 对账不平
 settlement-error = 对账出错
 settlement-by-person = 人工结清
 settlement-uploaded = 批上送笔数
+settlement-certificates = 芯片卡交易证书(TC)
 settlement-stuck = 未结算,请联系收单机构
 settlement-unpaid = 被拒绝或已核销
 settlement-stuck-more = 另有 { $n } 笔

@@ -127,6 +127,7 @@ label-note = 备注
 label-domestic = 内卡
 label-foreign = 外卡
 label-uploaded = 批上送笔数
+label-certificates = 芯片卡交易证书(TC)
 label-test = 测试
 yes = 是
 pin-used = 已输密码

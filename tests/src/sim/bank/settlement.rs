@@ -2,6 +2,7 @@
 use super::{Bank, Book, HostFault, book};
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
+    icc::Tag,
     settlement::{BatchPart, Half, Halves, SettlementReply, UploadRecord},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,8 @@ pub struct Closing {
     pub verdict: (u8, u8),
     /// Records by STAN: (minor units, foreign).
     pub records: BTreeMap<u32, (u64, bool)>,
+    /// STANs of the sales whose TC came.
+    pub certificates: BTreeSet<u32>,
     /// STANs of messages that are taken in.
     messages: BTreeSet<u32>,
     /// A word on these totals that the terminal takes.
@@ -75,11 +78,22 @@ impl Bank {
                 );
                 take(closing, record);
             }
+            BatchPart::Certificate { record, balanced, unauthenticated: _ } => {
+                let verdict = if record.foreign { closing.verdict.1 } else { closing.verdict.0 };
+                assert_eq!(*balanced, verdict == 1, "a TC of the other half");
+                let icc = m.plan.icc.as_ref().expect("a TC");
+                let kind = icc.values(Tag::new(0x9F27).expect("a tag")).next();
+                assert_eq!(kind, Some(&[0x40][..]), "no TC");
+                let stan = record.stan.get();
+                let sale = self.books.get(&(at.0.clone(), at.1, stan)).expect("a TC of no payment");
+                assert!(!sale.reversed && sale.kind == Kind::Sale && sale.amount == record.minor, "{sale:?}");
+                assert!(closing.certificates.insert(stan), "invariant 6: one TC twice");
+            }
             BatchPart::End { records, balanced } => {
                 assert_eq!(*balanced, closing.verdict == (1, 1), "the end says another verdict");
                 assert_eq!(
                     *records as usize,
-                    closing.records.len(),
+                    closing.records.len() + closing.certificates.len(),
                     "the end counts other records than came"
                 );
                 for (foreign, digit, told) in [
@@ -133,12 +147,17 @@ impl Bank {
             told: *told,
             verdict,
             records: BTreeMap::new(),
+            certificates: BTreeSet::new(),
             messages: BTreeSet::new(),
             heard: false,
             closed: false,
         });
         // The same totals get the same word, once somebody can have heard it: a late one is heard too.
-        if (!closing.heard || closing.told != *told) && closing.records.is_empty() && !closing.closed {
+        if (!closing.heard || closing.told != *told)
+            && closing.records.is_empty()
+            && closing.certificates.is_empty()
+            && !closing.closed
+        {
             (closing.told, closing.verdict) = (*told, verdict);
         }
         closing.heard |= !matches!(

@@ -155,8 +155,11 @@ pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
 /// 4: a chip's reversal bears its EMV data, and the card's last ones where it has ended.
 pub fn i4_chip_reversed(world: &World, m: &HostMessage) {
     let MessageKind::Reversal(_) = m.message_kind else { return };
+    let of = world.durable.obligations.iter().find(|o| o.account == m.account && o.plan.stan == m.plan.stan);
     let last = world.journal.iter().rev().find_map(|e| match &e.record {
-        Record::Request(RequestRecord::CardEnded { stan, icc, .. }) if *stan == m.plan.stan => {
+        Record::Request(RequestRecord::CardEnded { txn, stan, icc, .. })
+            if *stan == m.plan.stan && of.is_some_and(|o| o.txn == *txn) =>
+        {
             Some(icc.clone())
         }
         Record::Request(RequestRecord::Allowed { account, plan, .. })

@@ -15,7 +15,9 @@ use payterm_core::{Ask, Input, Machine, Query, Step};
 use payterm_engine::commit::{CommitQueue, Facing, asked_now, tell_again};
 use payterm_schema::{
     Kind, ObligationRecord, Outcome, Record, RequestRecord, Stan, TerminalRecord, Time,
+    icc::Icc,
     record::{Entry, Restored},
+    settlement::BatchQuery,
 };
 use std::collections::BTreeMap;
 
@@ -374,4 +376,14 @@ pub(super) fn matches(query: &Query, o: &Outcome) -> bool {
         Query::Batch(b) => b.wants(o),
         Query::Stan { app, stan, .. } => o.key.app == *app && o.stan == Some(*stan),
     }
+}
+
+/// The store's look-up of a card's TC.
+pub(super) fn certificate(world: &World, query: &BatchQuery, o: &Outcome) -> Option<Icc> {
+    world.journal.iter().rev().filter(|_| query.group.of_chips()).find_map(|e| match &e.record {
+        Record::Request(RequestRecord::CardEnded { txn, approved: true, icc, .. }) if *txn == o.txn => {
+            Some(icc.clone())
+        }
+        _ => None,
+    })
 }

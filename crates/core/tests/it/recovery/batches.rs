@@ -209,7 +209,10 @@ fn what_was_made_under_other_numbers_is_not_of_this_batch() {
         .find_map(|e| if let Effect::Load { tag, .. } = e { Some(*tag) } else { None })
         .unwrap();
     assert_eq!(all.len(), 2);
-    let step = till.input(Input::Loaded { tag, found: Ok(all) });
+    let step = till.input(Input::BatchLoaded {
+        tag,
+        found: Ok(all.into_iter().map(|outcome| BatchRow { outcome, icc: None }).collect()),
+    });
     let sent = step
         .effects
         .iter()
