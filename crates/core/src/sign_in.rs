@@ -108,7 +108,7 @@ impl Context {
     }
 
     /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again
-    /// after this transaction; others are recorded and shown.
+    /// after this transaction, 4 and 5 = download ([`asked_lists`]); others are recorded and shown.
     pub fn requirement(&mut self, id: &AccountId, txn: impl Into<Option<u64>>, digit: u8) {
         if digit == 0 {
             return;

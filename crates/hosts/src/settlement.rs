@@ -23,14 +23,15 @@ pub enum Upload {
 
 impl Upload {
     pub(crate) fn named(name: &str) -> Option<Self> {
-        let certificate = CERTIFICATES.iter().zip(ALL_CERTIFICATES).find(|(row, _)| **row == name);
-        if let Some((_, (balanced, unauthenticated))) = certificate {
-            return Some(Upload::Certificate { balanced, unauthenticated });
-        }
+        let certificate = |balanced, unauthenticated| Upload::Certificate { balanced, unauthenticated };
         match name.strip_prefix("upload")? {
             "" => Some(Upload::List),
             "_end" => Some(Upload::End { balanced: false }),
             "_end_balanced" => Some(Upload::End { balanced: true }),
+            "_certificate_balanced" => Some(certificate(true, false)),
+            "_certificate" => Some(certificate(false, false)),
+            "_unauthenticated_balanced" => Some(certificate(true, true)),
+            "_unauthenticated" => Some(certificate(false, true)),
             "_offline_sale" => Some(Upload::One(Kind::Sale)),
             kind => Kind::named(kind.strip_prefix('_')?).map(Upload::One),
         }
@@ -52,9 +53,8 @@ impl Upload {
         match self {
             Upload::List => "upload".into(),
             Upload::Certificate { balanced, unauthenticated } => {
-                let rows = CERTIFICATES.iter().zip(ALL_CERTIFICATES);
-                let row = rows.filter(|(_, is)| *is == (balanced, unauthenticated)).map(|(row, _)| *row);
-                row.collect()
+                let what = if unauthenticated { "unauthenticated" } else { "certificate" };
+                format!("upload_{what}{}", if balanced { "_balanced" } else { "" })
             }
             Upload::End { balanced: false } => "upload_end".into(),
             Upload::End { balanced: true } => "upload_end_balanced".into(),
@@ -78,15 +78,13 @@ pub(crate) const NEEDED: [&str; 8] = [
     "upload_completion_advice",
 ];
 
-/// Rows of a profile whose acquirer is told the TCs of chip cards, all of them or none: of which half, and
-/// whether the card could not check its issuer.
+/// Rows of a profile whose acquirer is told the TCs of chip cards, all of them or none.
 pub(crate) const CERTIFICATES: [&str; 4] = [
     "upload_certificate_balanced",
     "upload_certificate",
     "upload_unauthenticated_balanced",
     "upload_unauthenticated",
 ];
-const ALL_CERTIFICATES: [(bool, bool); 4] = [(true, false), (false, false), (true, true), (false, true)];
 
 /// Characters of the totals.
 pub(crate) const TOTALS: usize = 62;

@@ -234,6 +234,8 @@ pub struct Script {
     pub never: Option<u64>,
     /// Sign-ins name another batch now and then.
     pub moves_batch: bool,
+    /// The store finds no TC of a card.
+    pub loses_certificates: bool,
     /// The bank's sums of a batch are never the terminal's.
     pub disputes: bool,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.

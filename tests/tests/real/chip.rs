@@ -13,6 +13,7 @@ use payterm_tests::real::{
     pcscd::{Inserted, Pcscd, READERS, alone},
     stack::{Stack, caller, until},
 };
+use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime};
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -138,6 +139,11 @@ async fn cards_pay_though_pcscd_goes_and_comes_back() -> Done {
     pays(&client, &mut virtuals, "c", card).await?;
     assert_eq!((stack.net("cup")?, stack.daemon_pid()), (5 * 1234, pid));
     assert!(!stack.daemon_gone());
+    // Each TC is found in the journal, told once, and right.
+    let settled: Value = serde_json::from_slice(&stack.ctl(&["settle", "--json"])?.stdout)?;
+    assert_eq!((&settled["status"], &settled["settlement"]["certificates"]), (&"approved".into(), &5.into()));
+    let there: Value = serde_json::from_str(&stack.acquirer(&["settlements", "--json"])?)?;
+    assert_eq!((&there[0]["certificates"], &there[0]["difference"]), (&5.into(), &"".into()), "{there}");
     Ok(())
 }
 

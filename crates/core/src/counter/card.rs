@@ -361,13 +361,12 @@ fn by_itself(
 /// asked.
 pub(super) fn not_sent(cx: &mut Context, s: &mut Serving) -> Next {
     let id = s.account().clone();
+    let (Some(account), Some(presented)) = (cx.account(&id), &s.presented) else {
+        unreachable!("a card runs without an account, or was not read")
+    };
     let mut outcome = (*cx.running().view).clone();
-    if let Some(account) = cx.account(&id) {
-        view::with_account(&mut outcome, account);
-    }
-    if let Some(presented) = &s.presented {
-        view::with_instrument(&mut outcome, presented);
-    }
+    view::with_account(&mut outcome, account);
+    view::with_instrument(&mut outcome, presented);
     view::ended(&mut outcome, Status::Failed, cx.line_code(&id), Class::E, cx.now);
     let contact = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contact);
     let offline = contact && offline::allows(cx, s, OfflineAuthority::CardUnableOnline);

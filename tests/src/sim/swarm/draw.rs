@@ -101,15 +101,11 @@ fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     }
     let alone = seed % 16 == 6;
     if alone {
-        let mut limits = || {
-            Some(OfflineLimits {
-                per_card_count: 1 + u32::try_from(rng.roll(4)).expect("small"),
-                ..Default::default()
-            })
-        };
+        let mut limits =
+            || Some(OfflineLimits { per_card_count: 1 + rng.roll(4) as u32, ..Default::default() });
         let offline = &mut settings.accounts[0].config.offline;
         (offline.card, offline.card_unable_online) = (limits(), limits());
-        settings.flow.no_cvm = serde_json::from_str(r#"{"limit":"10.50 CNY"}"#).ok();
+        settings.flow.no_cvm = Some(serde_json::from_str(r#"{"limit":"10.50 CNY"}"#).expect("a rule"));
     }
     for order in orders.iter_mut().filter(|o| o.customer == Customer::Swipes && o.kind.row().chip.is_some()) {
         if alone && rng.roll(2) == 0 {
@@ -447,7 +443,7 @@ fn disk(rng: &mut Rng, many: usize) -> Vec<(u32, DiskFault)> {
 fn accounts(rng: &mut Rng) -> Settings {
     // The merchant's own risk, within limits, where the line is down.
     let mut s = if rng.roll(3) == 0 { offline_settings() } else { settings() };
-    s.accounts[0].config.obligation_tries = 1 + u32::try_from(rng.roll(4)).expect("small");
+    s.accounts[0].config.obligation_tries = 1 + rng.roll(4) as u32;
     if rng.roll(2) == 0 {
         let mut second = s.accounts[0].clone();
         second.config.id = payterm_schema::AccountId::new("second").expect("id");

@@ -38,6 +38,7 @@ static OFFLINE_TERMINAL: LazyLock<Arc<Terminal>> = LazyLock::new(|| {
     Arc::new(Terminal::new(data).expect("terminal"))
 });
 static OFFLINE_PARAMETERS: LazyLock<Arc<Parameters>> = LazyLock::new(|| parameters(play::LIMITS));
+
 fn parameters(limits: Limits) -> Arc<Parameters> {
     Arc::new(Parameters::new(1, play::aids(limits), play::keys(), Vec::new()).expect("parameters"))
 }

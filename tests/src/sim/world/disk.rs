@@ -380,7 +380,8 @@ pub(super) fn matches(query: &Query, o: &Outcome) -> bool {
 
 /// The store's look-up of a card's TC.
 pub(super) fn certificate(world: &World, query: &BatchQuery, o: &Outcome) -> Option<Icc> {
-    world.journal.iter().rev().filter(|_| query.group.of_chips()).find_map(|e| match &e.record {
+    let finds = query.group.of_chips() && !world.script.loses_certificates;
+    world.journal.iter().rev().filter(|_| finds).find_map(|e| match &e.record {
         Record::Request(RequestRecord::CardEnded { txn, approved: true, icc, .. }) if *txn == o.txn => {
             Some(icc.clone())
         }

@@ -44,3 +44,18 @@ fn certificates_of_chip_cards_are_told_before_the_end() {
         }
     }
 }
+
+/// One that cannot be read is a person's: the report lists it, and the batch is closed all the same.
+#[test]
+fn a_certificate_that_cannot_be_read_holds_nothing_up() {
+    let insert = Customer::Inserts(ChipCard::Persona("debit", 0));
+    let orders = [Order { customer: insert, ..sale("a") }, control("s", Kind::Settlement)];
+    let settings = Settings { chip: vec![Interface::Contact], ..settings() };
+    let script = Script { digested: false, loses_certificates: true, ..script(orders, []) };
+    let mut w = World::new(settings, script, None);
+    w.run();
+    let told = w.outcome("s").settlement.unwrap();
+    assert_eq!((told.certificates, told.stuck[0].txn), (0, w.outcome("a").txn));
+    assert_eq!(told.domestic.debit_count, 1, "it is in the totals");
+    assert!(w.bank.closing.values().all(|c| c.closed && c.certificates.is_empty()));
+}
