@@ -13,7 +13,7 @@ use payterm_schema::{
     kind::{Recovery, Side},
     outcome::{Authority, Forwarding},
     paper::PrintResult,
-    record::{Duty, Entry, ObligationState},
+    record::{Duty, Ending, Entry, ObligationState},
 };
 use payterm_simulator::card::Given;
 use std::collections::{BTreeMap, BTreeSet};
@@ -280,7 +280,14 @@ pub fn i2_tc_on_disk(world: &World, outcome: &Outcome) {
     let by_card = outcome.entry == Some(EntryMode::Chip)
         && row.chip == Some(Depth::Full)
         && row.recovery == Recovery::Reverse;
-    if outcome.status != Status::Approved || !by_card || world.in_doubt.contains_key(&outcome.txn) {
+    let by_person = world.journal.iter().any(|e| match &e.record {
+        Record::Obligation(ObligationRecord::Ended { txn, how: Ending::ByPerson(_), .. }) => {
+            *txn == outcome.txn
+        }
+        _ => false,
+    });
+    let in_doubt = by_person || world.in_doubt.contains_key(&outcome.txn);
+    if outcome.status != Status::Approved || !by_card || in_doubt {
         return;
     }
     let tc = world.journal.iter().any(|e| match &e.record {
