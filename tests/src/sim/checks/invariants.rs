@@ -230,14 +230,17 @@ pub fn offline(world: &World) {
                 open.remove(&(*txn, *stan));
             }
             Record::Request(RequestRecord::OfflineAllowed { txn, plan, card, view, .. }) => {
-                assert!(!left.contains(txn), "offline: a frame of {txn} may have left");
+                assert!(
+                    !left.contains(txn),
+                    "invariant 2: a frame of {txn} may have left, and it is accepted offline"
+                );
                 assert!(
                     !open.values().any(|c| c == card),
-                    "offline: a payment of the card of {txn} is in doubt: {open:?}"
+                    "invariant 2: accepted offline, and a payment of the card of {txn} is in doubt: {open:?}"
                 );
                 assert!(
                     !plan.pin && !plan.track && !view.pin && plan.kind == Kind::Sale,
-                    "offline: {plan:?}"
+                    "invariant 2: accepted offline with a PIN or a track: {plan:?}"
                 );
             }
             _ => {}
