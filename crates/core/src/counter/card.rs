@@ -35,8 +35,10 @@ pub(super) struct Chip {
     depth: Depth,
     /// It was told that the account is ready.
     proceeds: bool,
-    /// It waits for the PIN.
+    /// It waits for a PIN that its issuer checks.
     asks_pin: bool,
+    /// It was shown a PIN in this run.
+    saw_pin: bool,
     /// It was pulled out, or does not answer any more.
     gone: bool,
 }
@@ -69,7 +71,8 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> 
     let Some(amount) = s.amount().or_else(nothing) else { unreachable!("nothing is too much") };
     let offset_minutes = account.host_offset_minutes;
     let tag = cx.tag();
-    s.chip = Some(Chip { tag, interface, depth, proceeds: false, asks_pin: false, gone: false });
+    s.chip =
+        Some(Chip { tag, interface, depth, proceeds: false, asks_pin: false, saw_pin: false, gone: false });
     s.icc = None;
     let (txn, kind) = (s.txn, s.kind());
     let run = CardRun { txn, kind, amount, interface, depth, at: cx.now, offset_minutes };
@@ -106,6 +109,24 @@ pub(super) fn turn(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Opti
     Some(if s.icc.is_some() { Next::Authorise } else { works(cx, s) })
 }
 
+/// The card wants its holder's PIN, for its issuer or for itself.
+fn needs_pin(cx: &mut Context, s: &mut Serving, devices: &Devices, check: PinCheck) -> Next {
+    let has_place = pin::has_place(cx, s, s.account());
+    let Some(chip) = s.chip.as_mut().filter(|_| devices.pin_pad) else {
+        return tell(cx, s, CardWord::Pin(PinWord::Failed));
+    };
+    let (run, wrong) = (chip.tag, chip.saw_pin);
+    chip.asks_pin = check == PinCheck::Issuer && has_place;
+    match check {
+        PinCheck::Issuer if has_place => ask_pin(cx, s),
+        PinCheck::Issuer => tell(cx, s, CardWord::Pin(PinWord::Failed)),
+        PinCheck::Card(pin) => {
+            pin::ask_for_card(cx, s, run, pin, wrong);
+            Next::Stay
+        }
+    }
+}
+
 fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
     let Some(pan) = s.presented.as_ref().and_then(|p| p.secrets.pan.clone()) else {
         unreachable!("a PIN of no card")
@@ -123,6 +144,14 @@ pub(super) fn pin_typed(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     }
     let word = if s.pin == Pin::Bypassed { PinWord::Bypassed } else { PinWord::Entered };
     Some(tell(cx, s, CardWord::Pin(word)))
+}
+
+/// The card was shown the PIN: its kernel knows what it makes of that.
+pub(super) fn pin_shown(cx: &mut Context, s: &mut Serving, sw: u16) -> Next {
+    if let Some(chip) = &mut s.chip {
+        chip.saw_pin = true;
+    }
+    tell(cx, s, CardWord::Pin(PinWord::Status(sw)))
 }
 
 /// What the card says next; none: it was pulled out, or does not answer.
@@ -267,18 +296,15 @@ fn at_work(
             }
         }
         CardStep::NeedPin(check) if proceeds => {
-            let issuer = check == PinCheck::Issuer && devices.pin_pad && pin::has_place(cx, s, s.account());
             s.pin = Pin::NotAsked;
-            if let Some(chip) = &mut s.chip {
-                chip.asks_pin = issuer;
-            }
-            if issuer { ask_pin(cx, s) } else { tell(cx, s, CardWord::Pin(PinWord::Failed)) }
+            needs_pin(cx, s, devices, check)
         }
         CardStep::GoOnline { icc, verified, then } if proceeds => match Icc::parse(&icc) {
             Ok(icc) => {
                 note(s, &icc);
                 if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
                     shown.sign = verified == Verified::Signature;
+                    shown.pin = verified == Verified::CardPin;
                 }
                 s.icc = Some(icc);
                 match then {
