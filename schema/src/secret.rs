@@ -403,8 +403,8 @@ pub trait PinPad: Send {
         progress: &mut dyn FnMut(usize),
     ) -> PinEntry;
     /// Asks for a PIN as [`PinPad::enter`] does, and shows it to the card in the form that the card wants:
-    /// VERIFY is made by the pad, and seen by nobody else but the card. Gives no [`PinEntry::Block`]. Default:
-    /// a pad that shows no card a PIN.
+    /// VERIFY is made by the pad, and seen by nobody else but the card. Gives no [`PinEntry::Block`].
+    /// Default: a pad that shows no card a PIN.
     fn verify(
         &mut self,
         _ask: &CardPin,

@@ -1,8 +1,8 @@
 //! Card kernel of our own: pumps the contact kernel and the taps of `crates/emv` over any reader, on the
 //! caller's thread.
 //!
-//! Invariant: it approves only what the kernel approved; it sees no PIN and sends no VERIFY; its log lines hold no value of
-//! a card.
+//! Invariant: it approves only what the kernel approved; it sees no PIN and sends no VERIFY; its log
+//! lines hold no value of a card.
 mod icc;
 
 use crate::{CardFault, CardKernel, CardReader, Interrupt};

@@ -257,8 +257,8 @@ impl<P: Port> Shell<P> {
         }
     }
 
-    /// Way of another thread to the driver's, past this actor. It keeps no driver that is left: the end of its
-    /// orders is how a thread finds that out.
+    /// Way of another thread to the driver's, past this actor. It keeps no driver that is left: the end of
+    /// its orders is how a thread finds that out.
     pub fn orders(&self) -> Weak<SyncSender<P::Order>> {
         self.running.as_ref().map_or_else(Weak::new, |running| Arc::downgrade(&running.orders))
     }

@@ -58,8 +58,8 @@ impl TerminalActor {
         }
     }
 
-    /// What the customer types is the next input. `order`: what the pad is asked; none: the card that was to be
-    /// shown the PIN is not there any more.
+    /// What the customer types is the next input. `order`: what the pad is asked; none: the card that was to
+    /// be shown the PIN is not there any more.
     fn ask_pin(
         &self,
         tag: u64,
