@@ -110,7 +110,7 @@ fn read(
         if let Some(dir) = state {
             config.store.dir = dir.to_owned();
         }
-        for fault in files::broken(&config).into_iter().filter(|fault| !spared(fault)) {
+        for fault in files::broken(&config, drivers).into_iter().filter(|fault| !spared(fault)) {
             reading.fault(fault, &config, drivers);
         }
         reading.config = Some(config);

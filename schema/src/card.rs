@@ -71,8 +71,10 @@ pub enum CardStep {
 /// How the cardholder was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// By the PIN, or not at all.
+    /// By a PIN that the issuer checks, or not at all.
     PinOrNone,
+    /// The card has found the PIN right.
+    CardPin,
     /// The slip is to be signed.
     Signature,
     /// A phone has verified its holder itself.
@@ -107,12 +109,30 @@ pub struct CardRead {
 }
 
 /// Party that checks the PIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinCheck {
     /// The issuer: the pad gives an enciphered block, which the host gets (online PIN).
     Issuer,
-    /// The card itself (offline PIN). How the pad hands it over is not defined yet.
-    Card,
+    /// The card itself: the pad shows it to the card (offline PIN).
+    Card(CardPin),
+}
+
+/// PIN that a card asks for, to check it itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardPin {
+    /// Tries that are left, where the card has said so.
+    pub left: Option<u8>,
+    pub form: PinForm,
+}
+
+/// Form in which a card is shown a PIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinForm {
+    /// As it is, for whoever listens between pad and card.
+    Plain,
+    /// Enciphered under a public key of the card, RSA (EMV 4.4 Book 2 §7); `challenge` is the card's, and
+    /// good for its next command only.
+    Enciphered { modulus: Vec<u8>, exponent: Vec<u8>, challenge: [u8; 8] },
 }
 
 /// Decision of the card, which ends a run.
@@ -197,7 +217,10 @@ pub struct Proceed {
 /// Result of the PIN entry that a card run asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinWord {
+    /// Typed, for the issuer.
     Entered,
+    /// Shown to the card, which answered with this status word (ISO/IEC 7816-4).
+    Status(u16),
     Bypassed,
     /// Cancelled by the customer, or timed out.
     Cancelled,

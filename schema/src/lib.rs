@@ -33,6 +33,7 @@ pub mod settlement;
 pub mod terminal;
 pub mod time;
 pub mod totals;
+pub mod verify;
 pub mod zone;
 
 pub use account::{AccountId, Batch, CardToken, Stan};

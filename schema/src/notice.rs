@@ -120,8 +120,17 @@ pub enum Screen {
     /// Asks the customer which of the chip's applications pays, by their labels: `names`, from `first` on, as
     /// many as are shown (counted from 0); of a single one whether it may.
     ChooseApplication { amount: Option<Money>, names: Vec<String>, first: u32 },
-    /// Asks for the PIN; `digits` are typed so far, `wrong`: the last PIN was wrong.
-    Pin { kind: Kind, amount: Option<Money>, masked_pan: String, digits: u8, wrong: bool },
+    /// Asks for the PIN; `digits` are typed so far, `wrong`: the last PIN was wrong, `left`: tries that the
+    /// card has left, where it checks the PIN itself and has said so.
+    Pin {
+        kind: Kind,
+        amount: Option<Money>,
+        masked_pan: String,
+        digits: u8,
+        wrong: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<u8>,
+    },
     /// Asks for patience; `what` is a text id (`signing-in`, `reversing`, `sending`), `amount` what the
     /// request moves. `owed`: the earlier payment that must be answered first.
     Wait {

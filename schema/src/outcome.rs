@@ -496,6 +496,9 @@ pub struct Chip {
     /// The slip is to be signed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sign: bool,
+    /// The card has found its holder's PIN right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pin: bool,
 }
 
 /// Kind of an application cryptogram (EMV 4.3 Book 3 §6.5.5).

@@ -1,6 +1,6 @@
 //! Secrets by type: no `Display`, no `Serialize`, masked `Debug`, zeroised on drop; `reveal()` can be found
 //! by grep.
-use crate::{device::Key, money::Money};
+use crate::{card::CardPin, device::Key, money::Money, verify::CardPort};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -402,6 +402,19 @@ pub trait PinPad: Send {
         timeout: std::time::Duration,
         progress: &mut dyn FnMut(usize),
     ) -> PinEntry;
+    /// Asks for a PIN as [`PinPad::enter`] does, and shows it to the card in the form that the card wants:
+    /// VERIFY is made by the pad, and seen by nobody else but the card. Gives no [`PinEntry::Block`].
+    /// Default: a pad that shows no card a PIN.
+    fn verify(
+        &mut self,
+        _ask: &CardPin,
+        _card: &mut dyn CardPort,
+        _amount: Option<Money>,
+        _timeout: std::time::Duration,
+        _progress: &mut dyn FnMut(usize),
+    ) -> PinEntry {
+        PinEntry::Failed("this PIN pad shows no card a PIN".into())
+    }
     /// Ends the entry under way as `Cancelled`, from any thread, without blocking; without an entry it does
     /// nothing. An entry calls `progress(0)` as soon as it can be interrupted, so a canceller that was too
     /// early tries again from there.
@@ -419,6 +432,10 @@ pub trait PinPad: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinEntry {
     Block(PinBlock),
+    /// The card was shown the PIN, and answered with this status word.
+    Status(u16),
+    /// The card that was to be shown the PIN is gone, or does not answer.
+    NoCard,
     /// The customer confirmed without digits: no PIN.
     Bypassed,
     /// The customer cancelled, or the entry was interrupted.

@@ -191,12 +191,13 @@ impl Serving {
             // long.
             Stage::Preparing { until, what, owed } => held_up(what.unwrap_or("reversing"), until, owed),
             Stage::Draining { until, owed } => held_up("clearing", until, owed),
-            Stage::PinEntry { digits, .. } => Screen::Pin {
+            Stage::PinEntry { digits, wrong, left, .. } => Screen::Pin {
                 kind,
                 amount,
                 masked_pan: self.presented.as_ref().map(|p| p.masked.clone()).unwrap_or_default(),
                 digits: *digits,
-                wrong: self.pin_tries > 0,
+                wrong: *wrong,
+                left: *left,
             },
             Stage::Choosing { names, first, .. } => Screen::ChooseApplication {
                 amount,
@@ -358,9 +359,9 @@ impl Counter {
         }
     }
     pub fn pin(&mut self, cx: &mut Context, tag: u64, entry: PinEntry) {
-        self.at(cx, |cx, s, _| {
+        self.at(cx, |cx, s, devices| {
             let Stage::PinEntry { tag: asked, .. } = s.stage else { return Next::Stay };
-            if asked == tag { pin::typed(cx, s, entry) } else { Next::Stay }
+            if asked == tag { pin::typed(cx, s, devices, entry) } else { Next::Stay }
         });
     }
 

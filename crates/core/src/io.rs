@@ -5,7 +5,7 @@ use payterm_schema::{
     AccountId, CardToken, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request,
     RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    card::{CardRun, CardStep, CardWord, Interface},
+    card::{CardPin, CardRun, CardStep, CardWord, Interface},
     config::{
         AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig,
     },
@@ -321,6 +321,8 @@ pub enum Ask {
     RunCard { tag: u64, run: CardRun },
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
     Pin { tag: u64, account: AccountId, pan: Pan, amount: Option<Money>, timeout_ms: u32 },
+    /// Ask the PIN pad for a PIN that it shows to the card of the run `run`; answered as [`Ask::Pin`] is.
+    CardPin { tag: u64, run: u64, pin: CardPin, amount: Option<Money>, timeout_ms: u32 },
     /// The PIN is no longer wanted (cancelled elsewhere).
     AbortPin { tag: u64 },
 }
@@ -328,7 +330,7 @@ pub enum Ask {
 impl Ask {
     /// Tells whether a customer, a card or a reader answers it.
     pub fn is_answered(&self) -> bool {
-        matches!(self, Self::Offer { .. } | Self::RunCard { .. } | Self::Pin { .. })
+        matches!(self, Self::Offer { .. } | Self::RunCard { .. } | Self::Pin { .. } | Self::CardPin { .. })
     }
     /// Tells whether somebody is asked no more by it.
     pub fn ends(&self) -> bool {

@@ -151,7 +151,7 @@ impl Machine {
         }
         self.display.redraw = false;
         let before = std::mem::replace(&mut self.display.drawn, screen.clone());
-        let prompts = |a: &Ask| matches!(a, Ask::Offer { .. } | Ask::Pin { .. });
+        let prompts = |a: &Ask| matches!(a, Ask::Offer { .. } | Ask::Pin { .. } | Ask::CardPin { .. });
         let asks = &mut self.cx.step.asks;
         match (&screen, asks.iter().position(prompts)) {
             (Screen::Present { .. } | Screen::Pin { .. }, Some(at)) => asks.insert(at, Ask::Show(screen)),

@@ -7,7 +7,7 @@ use crate::{
 };
 use payterm_schema::{
     DeviceKind, Fault, Pan, PinBlock, PinPad,
-    config::{Config, DeviceConfig},
+    config::{Config, DeviceConfig, DeviceRole},
     secret::Pin,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -90,6 +90,8 @@ pub struct Registration {
     pub kinds: Cow<'static, [DeviceKind]>,
     /// Virtual: every screen and slip says TEST, and only accounts on this machine are served.
     pub is_virtual: bool,
+    /// Its PIN pads show a PIN to a card ([`PinPad::verify`]).
+    pub shows_pins: bool,
     /// None: it has no chip reader on which cards run.
     pub runs_cards: Option<RunsCards>,
     pub check: Check,
@@ -191,6 +193,19 @@ impl Drivers {
             let driver = self.0.iter().find(|row| row.driver == device.driver);
             driver.and_then(|row| row.runs_cards.as_ref()).is_some_and(|runs| runs(device, kernel))
         })
+    }
+
+    /// What the customer's PIN pad can, as bits of byte 2 of the terminal capabilities (9F33, EMV 4.4 Book 4
+    /// Annex A2): PIN for the card in clear and enciphered (80, 10), PIN for the issuer (40).
+    pub fn pins(&self, devices: &[DeviceConfig]) -> u8 {
+        let is_pad =
+            |d: &&DeviceConfig| d.kind == DeviceKind::PinPad && d.role() == Some(DeviceRole::Customer);
+        let driver = |pad: &DeviceConfig| self.0.iter().find(|row| row.driver == pad.driver);
+        match devices.iter().find(is_pad).map(driver) {
+            Some(Some(row)) if row.shows_pins => 0xD0,
+            Some(_) => 0x40,
+            None => 0,
+        }
     }
 
     /// Opens the unit with its driver.

@@ -1,8 +1,8 @@
 //! Card kernel of our own: pumps the contact kernel and the taps of `crates/emv` over any reader, on the
 //! caller's thread.
 //!
-//! Invariant: it approves only what the kernel approved; it never sees a PIN; its log lines hold no value of
-//! a card.
+//! Invariant: it approves only what the kernel approved; it sees no PIN and sends no VERIFY; its log
+//! lines hold no value of a card.
 mod icc;
 
 use crate::{CardFault, CardKernel, CardReader, Interrupt};
@@ -15,8 +15,8 @@ use payterm_emv::{
 use payterm_schema::{
     Kind, Pan, Tracks,
     card::{
-        self, CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
-        PinCheck, PinWord, Then, Verified,
+        self, CardDecision, CardFailure, CardPin, CardRead, CardRun, CardStep, CardWord, Depth, HostWord,
+        Interface, PinCheck, PinForm, PinWord, Then, Verified,
     },
     fault::with_causes,
 };
@@ -136,11 +136,7 @@ impl EmvKernel {
                     return self.wait(run, CardStep::Choose(labels.collect()));
                 }
                 Step::Pin(ask) => {
-                    let check = match ask {
-                        PinAsk::Online => PinCheck::Issuer,
-                        PinAsk::Plain { .. } | PinAsk::Enciphered { .. } => PinCheck::Card,
-                    };
-                    return self.wait(run, CardStep::NeedPin(check));
+                    return self.wait(run, CardStep::NeedPin(pin_check(ask)));
                 }
                 Step::Online(online) => {
                     let icc = icc::of(&online.tags);
@@ -204,6 +200,7 @@ impl CardKernel for EmvKernel {
             CardWord::Chosen(at) => Input::Chosen(*at),
             CardWord::Pin(word) => Input::Pin(match word {
                 PinWord::Entered => step::PinWord::Entered,
+                PinWord::Status(sw) => step::PinWord::Status(*sw),
                 PinWord::Bypassed => step::PinWord::Bypassed,
                 PinWord::Cancelled => step::PinWord::Cancelled,
                 PinWord::Failed => step::PinWord::NoPad,
@@ -228,6 +225,18 @@ impl CardKernel for EmvKernel {
     fn interrupt(&self) -> Interrupt {
         let interrupted = self.interrupted.clone();
         Arc::new(move || interrupted.store(true, Ordering::SeqCst))
+    }
+}
+
+/// The card's public key goes to the pad as numbers: it may be one that computes inside itself.
+fn pin_check(ask: PinAsk) -> PinCheck {
+    match ask {
+        PinAsk::Online => PinCheck::Issuer,
+        PinAsk::Plain { left } => PinCheck::Card(CardPin { left, form: PinForm::Plain }),
+        PinAsk::Enciphered { key, challenge, left } => {
+            let (modulus, exponent) = (key.modulus(), key.exponent().to_vec());
+            PinCheck::Card(CardPin { left, form: PinForm::Enciphered { modulus, exponent, challenge } })
+        }
     }
 }
 
@@ -274,6 +283,7 @@ fn done(decision: CardDecision, end: &End) -> CardStep {
 fn verified(cvm: step::Cvm) -> Verified {
     match cvm {
         step::Cvm { sign: true, .. } => Verified::Signature,
+        step::Cvm { offline_pin: true, .. } => Verified::CardPin,
         step::Cvm { device: true, .. } => Verified::Device,
         step::Cvm { .. } => Verified::PinOrNone,
     }

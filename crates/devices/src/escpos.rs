@@ -52,6 +52,7 @@ pub(crate) fn registration() -> Registration {
         driver: "escpos".into(),
         kinds: (&[DeviceKind::Printer]).into(),
         is_virtual: false,
+        shows_pins: false,
         runs_cards: None,
         check: Arc::new(|device| EscPos::new(device).map(drop)),
         // The connection is made when it is first needed: a printer that is off is no reason not to start.

@@ -13,6 +13,7 @@ mod drivers;
 pub mod emv_kernel;
 pub mod error;
 mod escpos;
+pub mod offline_pin;
 mod options;
 #[cfg(feature = "pcsc")]
 mod pcsc_reader;

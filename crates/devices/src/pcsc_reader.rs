@@ -34,6 +34,7 @@ pub(crate) fn registration() -> Registration {
         driver: "pcsc".into(),
         kinds: [DeviceKind::ChipReader, DeviceKind::ContactlessReader].as_slice().into(),
         is_virtual: false,
+        shows_pins: false,
         runs_cards: Some(Arc::new(|_, kernel| kernel)),
         check: Arc::new(|device| read(device).map(drop)),
         open: Arc::new(open),

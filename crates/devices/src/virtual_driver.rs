@@ -2,19 +2,20 @@
 use crate::{
     CardDevice, CardFault, CardReader, DeviceError, Display, DisplaySize, Encipher, Env, Face, Interrupt,
     PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, Source, SourceEvent, Switch,
-    options,
+    offline_pin, options,
     virtual_bench::{PinAct, Port},
     virtual_chip::ChipSlot,
 };
 use payterm_schema::{
     DeviceKind, Money, Pan, PinPad,
-    card::Interface,
+    card::{CardPin, Interface},
     config::DeviceConfig,
     device::Confirm,
     host::EntryMode,
     paper::PrintResult,
     secret::{Pin, PinEntry},
     selftest::Finding,
+    verify::CardPort,
 };
 use serde::Deserialize;
 use std::{
@@ -45,6 +46,7 @@ pub(crate) fn registration() -> Registration {
         driver: "virtual".into(),
         kinds: KINDS.into(),
         is_virtual: true,
+        shows_pins: true,
         runs_cards: Some(Arc::new(|device, kernel| kernel && device.options.contains_key("card"))),
         check: Arc::new(|device| read(device).map(drop)),
         open: Arc::new(open),
@@ -292,18 +294,12 @@ struct Pad {
     port: Port,
     encipher: Encipher,
 }
-impl PinPad for Pad {
-    fn enter(
-        &mut self,
-        slot: &str,
-        pan: &Pan,
-        _amount: Option<Money>,
-        timeout: Duration,
-        progress: &mut dyn FnMut(usize),
-    ) -> PinEntry {
+impl Pad {
+    /// Asks for the PIN; the error is what came instead.
+    fn types(&self, timeout: Duration, progress: &mut dyn FnMut(usize)) -> Result<Pin, PinEntry> {
         let until = Instant::now() + timeout;
         if let Err(e) = self.port.now(|slot| slot.begin_pin()) {
-            return PinEntry::Failed(e.to_string());
+            return Err(PinEntry::Failed(e.to_string()));
         }
         progress(0);
         let act = loop {
@@ -316,18 +312,47 @@ impl PinPad for Pad {
             }
         };
         let ended = self.port.now(|slot| slot.end_pin());
-        match (act, ended) {
+        Err(match (act, ended) {
             (Err(e), _) | (_, Err(e)) => PinEntry::Failed(e.to_string()),
             (Ok(Some(PinAct::Digits(pin))), _) => {
                 // They are typed at once.
                 progress(pin.reveal().len());
-                (self.encipher)(slot, &pin, pan).map_or_else(PinEntry::Failed, PinEntry::Block)
+                return Ok(pin);
             }
             (Ok(Some(PinAct::Bypass)), _) => PinEntry::Bypassed,
             (Ok(Some(PinAct::Cancel)), _) => PinEntry::Cancelled,
             (Ok(Some(PinAct::Clear)), _) => unreachable!("the entry goes on"),
             (Ok(None), Ok(_)) if Instant::now() < until => PinEntry::Cancelled,
             (Ok(None), Ok(_)) => PinEntry::TimedOut,
+        })
+    }
+}
+impl PinPad for Pad {
+    fn enter(
+        &mut self,
+        slot: &str,
+        pan: &Pan,
+        _amount: Option<Money>,
+        timeout: Duration,
+        progress: &mut dyn FnMut(usize),
+    ) -> PinEntry {
+        match self.types(timeout, progress) {
+            Ok(pin) => (self.encipher)(slot, &pin, pan).map_or_else(PinEntry::Failed, PinEntry::Block),
+            Err(entry) => entry,
+        }
+    }
+    fn verify(
+        &mut self,
+        ask: &CardPin,
+        card: &mut dyn CardPort,
+        _amount: Option<Money>,
+        timeout: Duration,
+        progress: &mut dyn FnMut(usize),
+    ) -> PinEntry {
+        let random = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|e| e.to_string());
+        match self.types(timeout, progress) {
+            Ok(pin) => offline_pin::show(&pin, &ask.form, card, random),
+            Err(entry) => entry,
         }
     }
     fn interrupt(&self) -> Interrupt {

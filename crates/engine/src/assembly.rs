@@ -170,7 +170,7 @@ impl Frame<'_> {
         // The last that can fail, and before anything runs.
         let line = |a| self.line(a).map(Arc::new);
         let lines = config.accounts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-        let (kernel, card_data) = emv::kernel(config).map_err(EngineError::Emv)?.unzip();
+        let (kernel, card_data) = emv::kernel(config, &kept.drivers).map_err(EngineError::Emv)?.unzip();
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"

@@ -14,10 +14,10 @@ mod shell;
 mod source;
 mod unit;
 
-pub use card::{CardReader, EndCard, RunCard, TellCard};
+pub use card::{CardReader, EndCard, OpenPort, RunCard, TellCard};
 pub use desired::DesiredState;
 pub use display::Display;
-pub use pad::{AbortPin, AskPin, PinPad};
+pub use pad::{AbortPin, AskPin, CheckedBy, PinPad};
 pub use printer::{Print, Printer};
 pub use registry::{Registry, Sheet};
 pub use shell::{Examine, Refresh, Shell, command_time};

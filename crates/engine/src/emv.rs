@@ -1,5 +1,5 @@
 //! Table `[emv]`: terminal data and the file of applications and CA keys, for the card kernel.
-use payterm_devices::{EmvKernel, MakeKernel, emv_kernel::SharedParameters};
+use payterm_devices::{Drivers, EmvKernel, MakeKernel, emv_kernel::SharedParameters};
 use payterm_emv::{
     Tag, oda,
     terminal::{Aid, Limits, Parameters, TapLimits, Terminal, TerminalData, TerminalFault},
@@ -183,9 +183,9 @@ impl CardData {
 
 /// The kernel that this configuration describes, and its data; none: it has no `[emv]`. The error names the
 /// key.
-pub fn kernel(config: &Config) -> Result<Option<(MakeKernel, CardData)>, Fault> {
+pub fn kernel(config: &Config, drivers: &Drivers) -> Result<Option<(MakeKernel, CardData)>, Fault> {
     let Some(emv) = &config.emv else { return Ok(None) };
-    let terminal = Arc::new(terminal(config, emv)?);
+    let terminal = Arc::new(terminal(config, emv, drivers.pins(&config.devices))?);
     let file = lists(&emv.parameters).map_err(|rule| invalid("parameters", rule))?;
     let parameters = file.clone().parameters().map_err(|rule| invalid("parameters", rule))?;
     let (parameters, card_ms) = (Arc::new(parameters), emv.card_ms);
@@ -206,7 +206,11 @@ fn invalid(key: &str, rule: String) -> Fault {
     Fault::Invalid { field: format!("emv.{key}"), rule }
 }
 
-fn terminal(config: &Config, emv: &EmvConfig) -> Result<Terminal, Fault> {
+/// Bits of byte 2 of 9F33 that need a PIN pad.
+const PINS: u8 = 0xD0;
+
+/// `pins`: those that the pad has.
+fn terminal(config: &Config, emv: &EmvConfig, pins: u8) -> Result<Terminal, Fault> {
     let fixed = |key, text: &str| fixed(text).map_err(|rule| invalid(key, rule));
     let [kind] = fixed("terminal_type", &emv.terminal_type)?;
     // No host would ever be asked (Book 4 Annex A, terminal type).
@@ -216,11 +220,13 @@ fn terminal(config: &Config, emv: &EmvConfig) -> Result<Terminal, Fault> {
     let account = config.accounts.first().map(|a| a.tid.to_string());
     let known = account.filter(|tid| tid.len() == 8 && tid.bytes().all(|b| b.is_ascii_alphanumeric()));
     let serial = emv.serial.clone().or(known).unwrap_or_else(|| "00000000".into());
+    let [input, cvm, security] =
+        self::fixed(&emv.capabilities).map_err(|rule| invalid("capabilities", rule))?;
     let rule = |key, fault: TerminalFault| invalid(key, fault.to_string());
     let data = TerminalData {
         country: emv.country,
         kind,
-        capabilities: self::fixed(&emv.capabilities).map_err(|rule| invalid("capabilities", rule))?,
+        capabilities: [input, cvm & (pins | !PINS), security],
         additional: self::fixed(&emv.additional_capabilities)
             .map_err(|rule| invalid("additional_capabilities", rule))?,
         serial: serial.as_bytes().try_into().map_err(|_| rule("serial", TerminalFault::Serial))?,
@@ -351,16 +357,16 @@ mod tests {
         (dir, config)
     }
     fn refused(config: &Config) -> String {
-        kernel(config).err().map(|fault| fault.to_string()).unwrap_or_default()
+        kernel(config, &Drivers::default()).err().map(|fault| fault.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn the_defaults_make_a_kernel_and_no_table_makes_none() {
         let (_dir, mut config) = config(|_| ());
         assert_eq!(config.check(), Ok(()));
-        assert!(kernel(&config).unwrap().is_some());
+        assert!(kernel(&config, &Drivers::default()).unwrap().is_some());
         config.emv = None;
-        assert!(kernel(&config).unwrap().is_none());
+        assert!(kernel(&config, &Drivers::default()).unwrap().is_none());
     }
 
     #[test]

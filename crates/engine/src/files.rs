@@ -1,5 +1,6 @@
 //! Files and directories that a configuration names: what is wrong with them, before anything starts.
 use crate::{emv, font, hostlink, profiles, templates, tms};
+use payterm_devices::Drivers;
 use payterm_hosts::ProfileError;
 use payterm_schema::{
     Fault,
@@ -11,7 +12,7 @@ use rustix::fs::{Access, access};
 use std::path::Path;
 
 /// Everything that is wrong, as `Invalid` with the path of the key that names it. Nothing is made or changed.
-pub fn broken(config: &Config) -> Vec<Fault> {
+pub fn broken(config: &Config, drivers: &Drivers) -> Vec<Fault> {
     let mut broken = Vec::new();
     let mut wrong = |field: String, rule: String| {
         // A parser's error may have several lines.
@@ -31,7 +32,7 @@ pub fn broken(config: &Config) -> Vec<Fault> {
     for (key, rule) in config.tms.iter().flat_map(tms::broken) {
         wrong(format!("tms.{key}"), rule);
     }
-    if let Err(Fault::Invalid { field, rule }) = emv::kernel(config) {
+    if let Err(Fault::Invalid { field, rule }) = emv::kernel(config, drivers) {
         wrong(field, rule);
     }
     for fault in templates::load(config.paper.templates.as_deref()).1 {

@@ -81,6 +81,7 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
             tvr: text("0000008000"),
             tsi: text("E800"),
             sign: true,
+            pin: false,
         })),
         original: Some(OriginalShown {
             of: None,

@@ -108,9 +108,15 @@ impl Texts {
                 self.present(modes, problem, self.asked(*kind, *amount))
             }
             Screen::ChooseApplication { amount, names, first } => self.applications(*amount, names, *first),
-            Screen::Pin { kind, amount, masked_pan, digits, wrong } => vec![
+            Screen::Pin { kind, amount, masked_pan, digits, wrong, left } => vec![
                 must(self.asked(*kind, *amount)),
-                must(t(if *wrong { "pin-wrong" } else { "pin-enter" })),
+                must(match (wrong, left) {
+                    (true, Some(1)) => t("pin-wrong-last"),
+                    (true, Some(left)) => self.get("pin-wrong-left", &[("left", &left.to_string())]),
+                    (true, None) => t("pin-wrong"),
+                    (false, Some(1)) => t("pin-last"),
+                    (false, Some(_) | None) => t("pin-enter"),
+                }),
                 must(self.get("pin-digits", &[("stars", &stars(*digits, 12))])),
                 whole(t("pin-cover")),
                 whole(self.get("pin-card", &[("pan", masked_pan)])),

@@ -371,7 +371,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         voided: o.voided,
         approved,
         merchant_copy: kind == PaperKind::MerchantCopy,
-        pin: o.pin,
+        pin: o.pin || o.chip.as_ref().is_some_and(|c| c.pin),
         signature,
         thanks: approved && kind == PaperKind::CustomerCopy,
         agree: texts.get(if withdrawn { "slip-agree-withdrawn" } else { agree(o.kind, code) }, &[]),

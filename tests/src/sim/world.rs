@@ -25,6 +25,7 @@ use payterm_engine::commit::CommitQueue;
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, RequestRecord, Screen,
     Time,
+    card::CardPin,
     device::Key,
     host::EntryMode,
     host::KeysVerdict,
@@ -148,6 +149,8 @@ pub struct World {
     /// Messages by tag, and whose PIN is asked for.
     messages: BTreeMap<u64, HostMessage>,
     pin_of: Option<AccountId>,
+    /// What a card's pad is asked, with the card's run.
+    card_pin: Option<(u64, CardPin)>,
     next_call: u64,
     /// Answers of operators' sessions and of the queue that were asked for on the bus.
     pub sessions: Vec<Result<(), Fault>>,
@@ -227,6 +230,7 @@ impl World {
             keys: BTreeMap::new(),
             messages: BTreeMap::new(),
             pin_of: None,
+            card_pin: None,
             script,
             next_order: 0,
             answered: BTreeMap::new(),
@@ -442,6 +446,7 @@ impl World {
             Ask::Withdraw => self.armed = false,
             Ask::RunCard { tag, run } => self.run_card(tag, &run),
             Ask::Pin { tag, account, .. } => self.ask_pin(tag, account),
+            Ask::CardPin { tag, run, pin, .. } => self.ask_card_pin(tag, run, pin),
             Ask::AbortPin { .. } => self.pin_asked = false,
         }
     }

@@ -39,8 +39,10 @@ pub(super) struct Chip {
     proceeds: bool,
     /// The account is not ready: the card was told to go on all the same, and nothing is sent.
     alone: bool,
-    /// It waits for the PIN.
+    /// It waits for a PIN that its issuer checks.
     asks_pin: bool,
+    /// It was shown a PIN in this run.
+    saw_pin: bool,
     /// It was pulled out, or does not answer any more.
     gone: bool,
 }
@@ -76,8 +78,16 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> 
     let tap = interface == Interface::Contactless && kind == Kind::Sale;
     let offline = tap && offline::tap_may(cx, &candidates, amount);
     let tag = cx.tag();
-    s.chip =
-        Some(Chip { tag, interface, depth, proceeds: false, alone: false, asks_pin: false, gone: false });
+    s.chip = Some(Chip {
+        tag,
+        interface,
+        depth,
+        proceeds: false,
+        alone: false,
+        asks_pin: false,
+        saw_pin: false,
+        gone: false,
+    });
     s.icc = None;
     let run = CardRun { txn, kind, amount, interface, depth, offline, at: cx.now, offset_minutes };
     cx.ask(Ask::RunCard { tag, run });
@@ -130,6 +140,24 @@ pub(super) fn alone(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     Some(proceeds(cx, s, false))
 }
 
+/// The card wants its holder's PIN, for its issuer or for itself.
+fn needs_pin(cx: &mut Context, s: &mut Serving, devices: &Devices, check: PinCheck) -> Next {
+    let online = s.chip.as_ref().is_some_and(|c| !c.alone) && pin::has_place(cx, s, s.account());
+    let Some(chip) = s.chip.as_mut().filter(|_| devices.pin_pad) else {
+        return tell(cx, s, CardWord::Pin(PinWord::Failed));
+    };
+    let (run, wrong) = (chip.tag, chip.saw_pin);
+    chip.asks_pin = check == PinCheck::Issuer && online;
+    match check {
+        PinCheck::Issuer if online => ask_pin(cx, s),
+        PinCheck::Issuer => tell(cx, s, CardWord::Pin(PinWord::Failed)),
+        PinCheck::Card(pin) => {
+            pin::ask_for_card(cx, s, run, pin, wrong);
+            Next::Stay
+        }
+    }
+}
+
 fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
     let Some(pan) = s.presented.as_ref().and_then(|p| p.secrets.pan.clone()) else {
         unreachable!("a PIN of no card")
@@ -147,6 +175,14 @@ pub(super) fn pin_typed(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     }
     let word = if s.pin == Pin::Bypassed { PinWord::Bypassed } else { PinWord::Entered };
     Some(tell(cx, s, CardWord::Pin(word)))
+}
+
+/// The card was shown the PIN: its kernel knows what it makes of that.
+pub(super) fn pin_shown(cx: &mut Context, s: &mut Serving, sw: u16) -> Next {
+    if let Some(chip) = &mut s.chip {
+        chip.saw_pin = true;
+    }
+    tell(cx, s, CardWord::Pin(PinWord::Status(sw)))
 }
 
 /// What the card says next; none: it was pulled out, or does not answer.
@@ -294,19 +330,15 @@ fn at_work(
             }
         }
         CardStep::NeedPin(check) if proceeds => {
-            let online = check == PinCheck::Issuer && s.chip.as_ref().is_some_and(|c| !c.alone);
-            let issuer = online && devices.pin_pad && pin::has_place(cx, s, s.account());
             s.pin = Pin::NotAsked;
-            if let Some(chip) = &mut s.chip {
-                chip.asks_pin = issuer;
-            }
-            if issuer { ask_pin(cx, s) } else { tell(cx, s, CardWord::Pin(PinWord::Failed)) }
+            needs_pin(cx, s, devices, check)
         }
         CardStep::GoOnline { icc, verified, then } if proceeds => match Icc::parse(&icc) {
             Ok(icc) => {
                 note(s, &icc);
                 if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
                     shown.sign = verified == Verified::Signature;
+                    shown.pin = verified == Verified::CardPin;
                 }
                 s.icc = Some(icc);
                 match then {

@@ -1,7 +1,9 @@
 //! The account is ready: the customer types the PIN, where the payment has one.
 use super::{Devices, Next, Pin, Serving, Stage, card};
 use crate::{Ask, context::Context};
-use payterm_schema::{AccountId, Kind, Pan, Status, kind::OriginalBy, outcome::Class, secret::PinEntry};
+use payterm_schema::{
+    AccountId, Kind, Pan, Status, card::CardPin, kind::OriginalBy, outcome::Class, secret::PinEntry,
+};
 
 pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Next {
     // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
@@ -30,8 +32,19 @@ pub(super) fn ask(cx: &mut Context, s: &mut Serving, account: AccountId, pan: Pa
     let timeout_ms = cx.settings.flow.pin_timeout_ms;
     // The pad's own time-out comes first; ours is for a pad that says nothing.
     let until = cx.after(timeout_ms.saturating_add(5_000));
-    s.enter(cx, Stage::PinEntry { tag, until, digits: 0 });
+    let wrong = s.pin_tries > 0;
+    s.enter(cx, Stage::PinEntry { tag, until, digits: 0, wrong, left: None });
     cx.ask(Ask::Pin { tag, account, pan, amount: s.amount(), timeout_ms });
+}
+
+/// The pad asks for the PIN, and shows it to the card that runs. `wrong`: the last one was.
+pub(super) fn ask_for_card(cx: &mut Context, s: &mut Serving, run: u64, pin: CardPin, wrong: bool) {
+    let tag = cx.tag();
+    let (timeout_ms, card_ms) = (cx.settings.flow.pin_timeout_ms, cx.settings.flow.card_timeout_ms);
+    // As above; the card may take its time for what it is shown.
+    let until = cx.after(timeout_ms.saturating_add(5_000).saturating_add(card_ms));
+    s.enter(cx, Stage::PinEntry { tag, until, digits: 0, wrong, left: pin.left });
+    cx.ask(Ask::CardPin { tag, run, pin, amount: s.amount(), timeout_ms });
 }
 
 /// A PIN is asked for: the kind has one, the acquirer's message has a place for it, and the payment is
@@ -59,9 +72,11 @@ pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
     (s.kind() == Kind::Sale && fits && s.pin != Pin::ByDevice).then_some(limit)
 }
 
-pub(super) fn typed(cx: &mut Context, s: &mut Serving, entry: PinEntry) -> Next {
+pub(super) fn typed(cx: &mut Context, s: &mut Serving, devices: &Devices, entry: PinEntry) -> Next {
     s.pin = match entry {
         PinEntry::Block(block) => Pin::Typed(block),
+        PinEntry::Status(sw) => return card::pin_shown(cx, s, sw),
+        PinEntry::NoCard => return card::step(cx, s, devices, None, None),
         // The card's data says that one was typed, when it is asked for again.
         PinEntry::Bypassed if cx.settings.flow.pin_bypass && s.icc.is_none() => Pin::Bypassed,
         PinEntry::Bypassed => return Next::fail("pin-required", Class::B),

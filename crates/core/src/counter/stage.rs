@@ -50,6 +50,10 @@ pub(crate) enum Stage {
         until: Time,
         /// Typed so far.
         digits: u8,
+        /// The last one was wrong.
+        wrong: bool,
+        /// Tries that the card has left, where it checks the PIN.
+        left: Option<u8>,
     },
     /// A settlement waits until the account owes nothing and is signed in.
     Draining {

@@ -4,7 +4,10 @@ use crate::till::{NOW, Till, host_answer, reply, sent, settings, start, tag_of, 
 use payterm_core::{Ask, Effect, Input, Step};
 use payterm_schema::{
     Instrument, Kind, Pan, Screen, Status, Time,
-    card::{CardDecision, CardFailure, CardRead, CardStep, CardWord, Interface, PinCheck, Then, Verified},
+    card::{
+        CardDecision, CardFailure, CardPin, CardRead, CardStep, CardWord, Interface, PinCheck, PinForm, Then,
+        Verified,
+    },
     device::Key,
     host::{CodeRule, EntryMode, Plan, RetryRule},
     outcome::Class,
@@ -39,7 +42,7 @@ fn steps() -> Vec<Option<CardStep>> {
         Some(CardStep::Choose(vec!["a".into()])),
         Some(CardStep::Choose(Vec::new())),
         Some(CardStep::NeedPin(PinCheck::Issuer)),
-        Some(CardStep::NeedPin(PinCheck::Card)),
+        Some(CardStep::NeedPin(PinCheck::Card(CardPin { left: Some(2), form: PinForm::Plain }))),
         Some(CardStep::GoOnline {
             icc: vec![0x9F, 0x27, 1, 0x80],
             verified: Verified::PinOrNone,

@@ -1,10 +1,12 @@
 //! The kernel over a reader with a test card, each persona: whole runs, and a card that goes at any command.
 use super::*;
-use crate::DeviceError;
+use crate::{DeviceError, offline_pin};
 use payterm_schema::{
     Money, Time,
     card::Verified,
     icc::{Icc, Tag},
+    secret::{Pin, PinEntry},
+    verify::{CardPort, Verify},
 };
 use payterm_simulator::card::{PERSONAS, Personas, TestCard, crypt, play};
 use std::collections::BTreeMap;
@@ -180,7 +182,7 @@ fn run_in(kernel: &mut EmvKernel, slot: &mut Slot, persona: &str, host: Host) ->
             CardStep::Read(_) => CardWord::Proceed(PROCEED),
             CardStep::Choose(_) => CardWord::Chosen(Some(0)),
             CardStep::NeedPin(PinCheck::Issuer) => CardWord::Pin(PinWord::Entered),
-            CardStep::NeedPin(PinCheck::Card) => CardWord::Pin(PinWord::Failed),
+            CardStep::NeedPin(PinCheck::Card(_)) => CardWord::Pin(PinWord::Failed),
             CardStep::GoOnline { icc, .. } => {
                 Icc::parse(&icc).unwrap();
                 CardWord::Host(match host {
@@ -323,12 +325,89 @@ fn the_card_is_told_of_the_payment_where_the_terminal_stands() {
     }
 }
 
+/// A pad's way to the card in the slot.
+struct Way<'a> {
+    card: &'a mut TestCard,
+    /// P2 of each VERIFY.
+    sent: Vec<u8>,
+}
+impl CardPort for Way<'_> {
+    fn verify(&mut self, command: Verify) -> Option<u16> {
+        self.sent.push(command.reveal()[3]);
+        self.card.answer(command.reveal()).last_chunk().map(|sw| u16::from_be_bytes(*sw))
+    }
+}
+
+/// What a run with these PINs came to.
+struct Shown {
+    /// Tries left as the kernel said with each question.
+    left: Vec<Option<u8>>,
+    /// P2 of each VERIFY.
+    sent: Vec<u8>,
+    /// 9F34 and byte 3 of the TVR when the host is asked, and how the holder was verified.
+    cvm: Vec<u8>,
+    tvr: u8,
+    verified: Verified,
+}
+fn shown(cvm: u8, pins: &[&str]) -> Shown {
+    let (mut kernel, mut slot) = (kernel_with(ONLINE_ONLY, cvm), Slot::new("credit"));
+    let (mut left, mut sent, mut pins) = (Vec::new(), Vec::new(), pins.iter());
+    let mut step = kernel.run(&card_run(Kind::Sale), &mut slot).unwrap();
+    for _ in 0..20 {
+        let word = match step.unwrap() {
+            CardStep::Read(_) => CardWord::Proceed(PROCEED),
+            CardStep::NeedPin(PinCheck::Card(ask)) => {
+                left.push(ask.left);
+                let pin = Pin::parse(pins.next().expect("a PIN more than was thought")).unwrap();
+                let mut way = Way { card: &mut slot.card, sent: Vec::new() };
+                let entry = offline_pin::show(&pin, &ask.form, &mut way, |bytes| {
+                    bytes.fill(0xA5);
+                    Ok(())
+                });
+                sent.append(&mut way.sent);
+                let PinEntry::Status(sw) = entry else { panic!("{entry:?}") };
+                CardWord::Pin(PinWord::Status(sw))
+            }
+            CardStep::GoOnline { icc, verified, .. } => {
+                assert_eq!(pins.next(), None, "a PIN was not asked for");
+                let icc = Icc::parse(&icc).unwrap();
+                let value = |tag| icc.values(Tag::new(tag).unwrap()).next().unwrap().to_vec();
+                return Shown { left, sent, cvm: value(0x9F34), tvr: value(0x95)[2], verified };
+            }
+            other @ (CardStep::Choose(_) | CardStep::NeedPin(PinCheck::Issuer) | CardStep::Done { .. }) => {
+                panic!("{other:?}")
+            }
+        };
+        step = kernel.tell(word, &mut slot).unwrap();
+    }
+    panic!("a run without an end");
+}
+
+#[test]
+fn a_card_is_shown_its_pin_until_it_is_right_or_no_try_is_left() {
+    const ENCIPHERED: u8 = 0x78;
+    const PLAIN: u8 = 0xE8;
+    for (cvm, p2, rule) in [(ENCIPHERED, 0x88, 0x44), (PLAIN, 0x80, 0x41)] {
+        let right = shown(cvm, &["1234"]);
+        assert_eq!((right.left, right.sent), (vec![Some(3)], vec![p2]));
+        let again = shown(cvm, &["1235", "123456", "1234"]);
+        assert_eq!((again.left, again.sent), (vec![Some(3), Some(2), Some(1)], vec![p2; 3]));
+        assert_eq!((&again.cvm[..1], again.tvr & 0xB0), (&[rule][..], 0), "verified, after all");
+        let blocked = shown(cvm, &["9999", "9999", "9999"]);
+        assert_eq!((blocked.sent.len(), blocked.tvr & 0x20), (3, 0x20), "try limit exceeded");
+    }
+    let right = shown(ENCIPHERED, &["1234"]);
+    assert_eq!((right.cvm, right.verified), (vec![0x44, 0x03, 2], Verified::CardPin));
+    // Both: the card's list has the enciphered one first.
+    assert_eq!(shown(0xF8, &["1234"]).sent, [0x88]);
+}
+
 #[test]
 fn the_pin_that_a_card_checks_is_not_the_kernels() {
     // A pad that cannot show the card a PIN: this issuer wants no payment whose PIN was not entered.
     let (mut kernel, mut slot) = (kernel_with(ONLINE_ONLY, 0xF8), Slot::new("credit"));
     let ran = run_in(&mut kernel, &mut slot, "credit", Host::Approves);
-    assert_eq!(ran.asked[1..], [CardStep::NeedPin(PinCheck::Card)]);
+    assert!(matches!(ran.asked[1..], [CardStep::NeedPin(PinCheck::Card(_))]), "{:?}", ran.asked);
     assert_eq!((ran.decision, slot.given()), (CardDecision::Declined, vec![0x00]));
     // A terminal that has none: it is signed.
     let (ran, slot) = run("credit", ONLINE_ONLY, Host::Approves);

@@ -53,6 +53,14 @@ impl PublicKey {
         let params = BoxedMontyParams::new_vartime(odd.ok_or(KeyFault::Modulus)?);
         Ok(Self { size, squarings, params })
     }
+    pub(super) fn modulus(&self) -> Vec<u8> {
+        let bytes = self.params.modulus().to_be_bytes();
+        // Limbs have 8 bytes each, the modulus as many as it has.
+        bytes.get(bytes.len().saturating_sub(self.size)..).unwrap_or_default().to_vec()
+    }
+    pub(super) fn exponent(&self) -> &'static [u8] {
+        if self.squarings == 1 { &[3] } else { &[1, 0, 1] }
+    }
     /// Bytes of the modulus.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -119,6 +127,18 @@ impl CaKey {
 pub struct CardKey(pub(super) PublicKey);
 
 impl CardKey {
+    /// A key of a modulus of 64 to 248 bytes: for a PIN pad that enciphers with it elsewhere.
+    pub fn new(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyFault> {
+        PublicKey::new(modulus, exponent).map(Self)
+    }
+    /// Its modulus, big endian, first bit 1.
+    pub fn modulus(&self) -> Vec<u8> {
+        self.0.modulus()
+    }
+    /// Its exponent: 03 or 010001.
+    pub fn exponent(&self) -> &'static [u8] {
+        self.0.exponent()
+    }
     /// Bytes of the random padding that [`encipher_pin`](super::encipher_pin) takes.
     pub fn padding_len(&self) -> usize {
         self.0.size().saturating_sub(super::PIN_BLOCK_LEN)

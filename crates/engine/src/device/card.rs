@@ -8,13 +8,16 @@ use super::{
     shell::{Port, Shell, Told, Up},
     source::{armed_by, at_first, next_order},
 };
-use actix::{Context, Handler, Message, ResponseFuture};
+use actix::{Context, Handler, Message, MessageResult, ResponseFuture};
 use payterm_devices::{CardDevice, CardFault, CardKernel, DeviceError, Face, Handle, Interrupt, Switch};
-use payterm_schema::card::{CardDecision, CardFailure, CardRun, CardStep, CardWord, Interface};
+use payterm_schema::{
+    card::{CardDecision, CardFailure, CardRun, CardStep, CardWord, Interface},
+    verify::{CardPort, Verify},
+};
 use std::{
     sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        Arc, Weak,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -28,6 +31,12 @@ const PRESENCE: Duration = Duration::from_millis(200);
 const CALL: Duration = Duration::from_secs(300);
 /// Time that a kernel that is ended gets for the command under way. 10 s: twice that of one command.
 const ENDING: Duration = Duration::from_secs(10);
+
+/// Time that a card has for VERIFY. 5 s, as the kernel's commands have by default (`emv.card_ms`).
+pub const CARD_TIME: Duration = Duration::from_secs(5);
+/// Time after which nobody waits for a card's word on a PIN any more. 1 s more than the card has: before its
+/// turn comes it may be looked whether the card is there.
+const PORT_TIME: Duration = Duration::from_secs(6);
 
 /// Begins a card transaction on the card that the reader found; answered with its first step. None: no card
 /// says anything.
@@ -43,6 +52,12 @@ pub struct RunCard {
 pub struct TellCard {
     pub tag: u64,
     pub word: CardWord,
+}
+/// Opens the way of a PIN pad to the card of this run; it leads nowhere once the run is over.
+#[derive(Message)]
+#[rtype(result = "Box<dyn CardPort>")]
+pub struct OpenPort {
+    pub tag: u64,
 }
 /// Ends the run, and lets go of the card. None: whatever run there is.
 #[derive(Message)]
@@ -86,9 +101,23 @@ pub enum Order {
     Arm,
     Disarm,
     SelfTest,
-    Run { tag: u64, run: CardRun },
-    Tell { tag: u64, word: CardWord },
-    EndRun { tag: u64 },
+    Run {
+        tag: u64,
+        run: CardRun,
+    },
+    Tell {
+        tag: u64,
+        word: CardWord,
+    },
+    /// From the PIN pad's own thread. Dropped, the answer says that no card answers.
+    Verify {
+        tag: u64,
+        command: Verify,
+        answer: SyncSender<u16>,
+    },
+    EndRun {
+        tag: u64,
+    },
 }
 pub enum Report {
     /// A card was found at this time.
@@ -161,8 +190,11 @@ impl Port for CardReader {
                 Some(Order::Tell { tag, word }) if running == Some(tag) => {
                     running = step(&mut device, up, tag, |kernel, card| kernel.tell(word, card))?;
                 }
+                Some(Order::Verify { tag, command, answer }) if running == Some(tag) => {
+                    running = verify(&mut device, up, tag, &command, &answer)?;
+                }
                 // That the card is gone was told already.
-                Some(Order::Tell { .. }) => {}
+                Some(Order::Tell { .. } | Order::Verify { .. }) => {}
                 Some(Order::EndRun { tag }) => {
                     running = None;
                     device.kernel.iter_mut().for_each(|kernel| kernel.end());
@@ -288,6 +320,47 @@ fn step(
     }
 }
 
+/// The card is shown a PIN; only its status word is told, and to the pad alone. Gives the run's tag while the
+/// run goes on.
+fn verify(
+    device: &mut CardDevice,
+    up: &Up<CardReader>,
+    tag: u64,
+    command: &Verify,
+    answer: &SyncSender<u16>,
+) -> Result<Option<u64>, DeviceError> {
+    let said = device.reader.transmit(command.reveal(), CARD_TIME);
+    let fault = match said.as_deref().map(|said| said.last_chunk()) {
+        Ok(Some(sw)) => {
+            // A pad that has stopped waiting is told nothing.
+            answer.try_send(u16::from_be_bytes(*sw)).ok();
+            return Ok(Some(tag));
+        }
+        Ok(None) | Err(CardFault::Removed | CardFault::Mute) => None,
+        Err(CardFault::Reader(_)) => said.err(),
+    };
+    device.kernel.iter_mut().for_each(|kernel| kernel.end());
+    up.report(Report::Step { tag, step: None });
+    match fault {
+        Some(CardFault::Reader(e)) => Err(e),
+        Some(CardFault::Removed | CardFault::Mute) | None => Ok(None),
+    }
+}
+
+/// Way of a PIN pad's thread to the reader's: no actor's message holds a PIN.
+struct PadPort {
+    tag: u64,
+    orders: Weak<SyncSender<Order>>,
+}
+impl CardPort for PadPort {
+    fn verify(&mut self, command: Verify) -> Option<u16> {
+        let (answer, said) = sync_channel(1);
+        let order = Order::Verify { tag: self.tag, command, answer };
+        self.orders.upgrade()?.try_send(order).ok()?;
+        said.recv_timeout(PORT_TIME).ok()
+    }
+}
+
 fn found(
     shell: &mut Shell<CardReader>,
     interface: Interface,
@@ -331,6 +404,15 @@ impl Handler<TellCard> for Shell<CardReader> {
         let time = CALL + self.command_time();
         self.order(Order::Tell { tag, word }, time, ctx);
         Box::pin(async move { step.await.ok().flatten() })
+    }
+}
+
+impl Handler<OpenPort> for Shell<CardReader> {
+    type Result = MessageResult<OpenPort>;
+    fn handle(&mut self, OpenPort { tag }: OpenPort, _: &mut Context<Self>) -> Self::Result {
+        self.pass();
+        let port: Box<dyn CardPort> = Box::new(PadPort { tag, orders: self.orders() });
+        MessageResult(port)
     }
 }
 

@@ -1,12 +1,13 @@
 //! PIN pads: one entry at a time, with the number of digits typed so far.
 use super::{
     DeviceEvent,
+    card::CARD_TIME,
     display::DRAW,
     shell::{Port, Shell, Up},
 };
 use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
 use payterm_devices::{DeviceError, Face, Handle, Interrupt};
-use payterm_schema::{DeviceState, Money, Pan, secret::PinEntry};
+use payterm_schema::{DeviceState, Money, Pan, card::CardPin, secret::PinEntry, verify::CardPort};
 use std::{sync::mpsc::Receiver, time::Duration};
 use tokio::sync::oneshot;
 
@@ -14,11 +15,17 @@ use tokio::sync::oneshot;
 #[rtype(result = "PinEntry")]
 pub struct AskPin {
     pub tag: u64,
-    /// The account whose PIK is used.
-    pub slot: String,
-    pub pan: Pan,
+    pub checked_by: CheckedBy,
     pub amount: Option<Money>,
     pub timeout: Duration,
+}
+
+/// Who checks the PIN, and what the pad needs for that.
+pub enum CheckedBy {
+    /// `slot`: the account whose PIK is used.
+    Issuer { slot: String, pan: Pan },
+    /// The card in the reader, which is shown it.
+    Card { pin: CardPin, card: Box<dyn CardPort> },
 }
 
 #[derive(Message)]
@@ -73,11 +80,19 @@ impl Port for PinPad {
             match order {
                 Order::SelfTest(slots) => up.tested(pad.self_test(&slots)),
                 Order::Enter(m) => {
+                    let AskPin { tag, checked_by, amount, timeout } = *m;
                     let mut progress = |n: usize| {
                         let digits = u8::try_from(n).unwrap_or(u8::MAX);
-                        up.report(Report::Digits { tag: m.tag, digits });
+                        up.report(Report::Digits { tag, digits });
                     };
-                    let entry = pad.enter(&m.slot, &m.pan, m.amount, m.timeout, &mut progress);
+                    let entry = match checked_by {
+                        CheckedBy::Issuer { slot, pan } => {
+                            pad.enter(&slot, &pan, amount, timeout, &mut progress)
+                        }
+                        CheckedBy::Card { pin, mut card } => {
+                            pad.verify(&pin, &mut *card, amount, timeout, &mut progress)
+                        }
+                    };
                     up.report(Report::Entered(entry));
                 }
             }
@@ -152,7 +167,9 @@ impl Handler<AskPin> for Shell<PinPad> {
                 shell.state(DeviceState::Busy, "");
             }
         });
-        let time = m.timeout + self.command_time();
+        let card_time =
+            if matches!(m.checked_by, CheckedBy::Card { .. }) { CARD_TIME } else { Duration::ZERO };
+        let time = m.timeout + card_time + self.command_time();
         self.order(Order::Enter(Box::new(m)), time, ctx);
         Box::pin(async move {
             entry.await.unwrap_or_else(|_| PinEntry::Failed("the PIN pad is being restarted".into()))

@@ -15,7 +15,7 @@ use payterm_schema::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
@@ -110,7 +110,8 @@ impl<P: Port> Up<P> {
 struct Running<O> {
     /// Opening of the unit that it comes from.
     opening: u64,
-    orders: SyncSender<O>,
+    /// Nobody else holds it: see [`Shell::orders`].
+    orders: Arc<SyncSender<O>>,
     /// Dropped behind the orders.
     wait: Wait,
     reports: SpawnHandle,
@@ -213,6 +214,7 @@ impl<P: Port> Shell<P> {
                 }
             });
         let reports = ctx.add_stream(futures_util::stream::poll_fn(move |cx| down.poll_recv(cx)));
+        let orders = Arc::new(orders);
         self.running = Some(Running { opening, orders, wait: Wait::default(), reports, is_open: false });
         match thread {
             Ok(_) => self.expect_within(self.command_time(), ctx),
@@ -255,6 +257,11 @@ impl<P: Port> Shell<P> {
         }
     }
 
+    /// Way of another thread to the driver's, past this actor. It keeps no driver that is left: the end of
+    /// its orders is how a thread finds that out.
+    pub fn orders(&self) -> Weak<SyncSender<P::Order>> {
+        self.running.as_ref().map_or_else(Weak::new, |running| Arc::downgrade(&running.orders))
+    }
     /// Hands an order to the driver; `within`: an answer is due by then. False: it takes none.
     pub fn order(&mut self, order: P::Order, within: Duration, ctx: &mut Context<Self>) -> bool {
         let Some(running) = &self.running else { return false };

@@ -2,7 +2,7 @@
 //! next input.
 use super::{Services, TerminalActor, messages::token};
 use crate::{
-    device::{AskPin, EndCard, RunCard, TellCard},
+    device::{AskPin, CheckedBy, EndCard, OpenPort, RunCard, TellCard},
     hostlink::{ForgetKeys, Transmit},
     spooler::{Spool, Spooled},
     supervise::{Gone, PATIENCE},
@@ -35,20 +35,17 @@ impl TerminalActor {
             Ask::Offer { txn, modes } => want(&services, Some(txn), modes),
             Ask::Withdraw => want(&services, None, Vec::new()),
             Ask::Pin { tag, account, pan, amount, timeout_ms } => {
-                services.desired.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
+                let checked_by = CheckedBy::Issuer { slot: account.as_str().into(), pan };
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
-                let asked = services.devices.pin_pad().map(|p| {
-                    p.ask_patiently(
-                        AskPin { tag, slot: account.as_str().into(), pan, amount, timeout },
-                        PATIENCE,
-                    )
-                });
-                self.later(ctx, async move {
-                    let entry = match asked {
-                        None => PinEntry::Failed("no PIN pad is configured".into()),
-                        Some(asked) => asked.await.unwrap_or_else(|gone| PinEntry::Failed(gone.to_string())),
-                    };
-                    Input::Pin { tag, entry }
+                let order = AskPin { tag, checked_by, amount, timeout };
+                self.ask_pin(tag, ctx, std::future::ready(Some(order)));
+            }
+            Ask::CardPin { tag, run, pin, amount, timeout_ms } => {
+                let opened = self.runs_on.as_ref().map(|reader| reader.ask(OpenPort { tag: run }));
+                let timeout = Duration::from_millis(u64::from(timeout_ms));
+                self.ask_pin(tag, ctx, async move {
+                    let card = opened?.await.ok()?;
+                    Some(AskPin { tag, checked_by: CheckedBy::Card { pin, card }, amount, timeout })
                 });
             }
             Ask::AbortPin { tag } => abort_pin(&services, |now| now == tag),
@@ -59,6 +56,29 @@ impl TerminalActor {
                 self.card_says(tag, asked, ctx);
             }
         }
+    }
+
+    /// What the customer types is the next input. `order`: what the pad is asked; none: the card that was to
+    /// be shown the PIN is not there any more.
+    fn ask_pin(
+        &self,
+        tag: u64,
+        ctx: &mut Context<Self>,
+        order: impl Future<Output = Option<AskPin>> + 'static,
+    ) {
+        let services = self.services.clone();
+        services.desired.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
+        self.later(ctx, async move {
+            let entry = match (services.devices.pin_pad(), order.await) {
+                (None, _) => PinEntry::Failed("no PIN pad is configured".into()),
+                (Some(_), None) => PinEntry::NoCard,
+                (Some(pad), Some(order)) => {
+                    let asked = pad.ask_patiently(order, PATIENCE);
+                    asked.await.unwrap_or_else(|gone| PinEntry::Failed(gone.to_string()))
+                }
+            };
+            Input::Pin { tag, entry }
+        });
     }
 
     pub(super) fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {

@@ -20,9 +20,9 @@ const RID: [u8; 5] = [0xA0, 0x00, 0x00, 0x03, 0x33];
 /// The card has paid nothing before, and its account has a key for PINs.
 pub const PROCEED: Proceed = Proceed { earlier: 0, listed: false, online_pin: true, offline: true };
 
-/// A merchant's attended terminal that decides nothing without the issuer and shows a card no PIN.
+/// A merchant's attended terminal that decides nothing without the issuer and shows a card no plain PIN.
 pub fn online_terminal() -> TerminalData {
-    TerminalData { kind: 0x21, capabilities: [0xE0, 0x68, 0xC8], ..terminal() }
+    TerminalData { kind: 0x21, capabilities: [0xE0, 0x78, 0xC8], ..terminal() }
 }
 /// A merchant's attended terminal that can do everything.
 pub fn terminal() -> TerminalData {

@@ -139,6 +139,7 @@ fn pages() -> Vec<Screen> {
             masked_pan: "622848******1234".into(),
             digits: 3,
             wrong: false,
+            left: None,
         },
         Screen::Pin {
             kind: payterm_schema::Kind::Sale,
@@ -146,6 +147,7 @@ fn pages() -> Vec<Screen> {
             masked_pan: "622848******1234".into(),
             digits: 255,
             wrong: true,
+            left: None,
         },
         Screen::wait("sending", amount(), AT),
         Screen::wait("no-such-wait", None, AT),
@@ -231,6 +233,7 @@ fn pages() -> Vec<Screen> {
                 masked_pan: "622848******1234".into(),
                 digits: 12,
                 wrong: true,
+                left: None,
             },
             approval(kind, 6, None),
             result(of(Status::Approved, None)),
@@ -481,6 +484,7 @@ fn the_words_that_matter_most() {
         masked_pan: "622848******1234".into(),
         digits: 3,
         wrong: false,
+        left: None,
     };
     assert!(
         show(zh, &pin, &on(20, 4, false)).contains("请遮挡键盘")
@@ -493,8 +497,21 @@ fn the_words_that_matter_most() {
         masked_pan: String::new(),
         digits: 0,
         wrong: true,
+        left: None,
     };
     assert!(show(zh, &wrong, &big).contains("密码错误") && show(en, &wrong, &big).contains("Wrong PIN"));
+    for (wrong, left, said) in [
+        (false, Some(3), ["请输入密码", "Enter your PIN"]),
+        (false, Some(1), ["最后一次输入密码", "PIN: last try"]),
+        (true, Some(2), ["密码错误,还剩2次", "Wrong PIN, 2 left"]),
+        (true, Some(1), ["密码错误,最后一次", "Wrong PIN, last try"]),
+    ] {
+        let (kind, masked_pan) = (payterm_schema::Kind::Sale, String::new());
+        let page = Screen::Pin { kind, amount: amount(), masked_pan, digits: 0, wrong, left };
+        for (texts, said) in [(zh, said[0]), (en, said[1])] {
+            assert!(show(texts, &page, &on(20, 4, false)).contains(said), "{said}");
+        }
+    }
     let present = Screen::Present {
         kind: payterm_schema::Kind::Sale,
         amount: amount(),

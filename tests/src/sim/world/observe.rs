@@ -153,7 +153,7 @@ impl World {
                 }),
                 Ask::AbortPin { .. } => asked.push(Observed::PinAborted),
                 // A digest is of runs without a chip card.
-                Ask::RunCard { .. } => {}
+                Ask::RunCard { .. } | Ask::CardPin { .. } => {}
             }
         }
         for effect in &step.effects {

@@ -9,16 +9,18 @@ use crate::sim::script::{
 };
 use payterm_core::Input;
 use payterm_devices::{
-    CardKernel, CardReader,
+    CardKernel, CardReader, offline_pin,
     scripted::{AfterYes, ScriptedCard},
 };
 use payterm_schema::{
     AccountId, CardToken, Instrument, Pan, PaymentCode, PinBlock, RequestKey, Tracks,
-    card::{CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck},
+    card::{CardPin, CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck},
     device::Key,
     host::EntryMode,
-    secret::PinEntry,
+    secret::{Pin, PinEntry},
+    verify::{CardPort, Verify},
 };
+use std::time::Duration;
 
 /// Cryptogram of every scripted card.
 pub const SCRIPTED: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -37,6 +39,15 @@ pub(crate) struct Chip {
     card: ChipCard,
     kernel: Box<dyn CardKernel>,
     reader: Box<dyn CardReader>,
+}
+
+/// The pad's way to the card in the reader.
+struct Pad<'a>(&'a mut dyn CardReader);
+impl CardPort for Pad<'_> {
+    fn verify(&mut self, command: Verify) -> Option<u16> {
+        let answer = self.0.transmit(command.reveal(), Duration::ZERO).ok()?;
+        answer.last_chunk().map(|sw| u16::from_be_bytes(*sw))
+    }
 }
 
 /// A card that follows a script.
@@ -190,6 +201,30 @@ impl World {
         self.later(ms, Event::Customer(Input::Pin { tag, entry }));
     }
 
+    /// Whoever holds a test card knows its PIN.
+    pub(super) fn ask_card_pin(&mut self, tag: u64, run: u64, pin: CardPin) {
+        self.pin_asked = true;
+        self.card_pin = Some((run, pin));
+        self.later(900, Event::Customer(Input::Pin { tag, entry: PinEntry::NoCard }));
+    }
+
+    /// The pad shows the card the PIN.
+    fn show_pin(&mut self) -> PinEntry {
+        let asked = self.card_pin.take();
+        let Some((chip, (run, pin))) = self.chip.as_mut().zip(asked).filter(|(c, (run, _))| c.tag == *run)
+        else {
+            return PinEntry::NoCard;
+        };
+        let ChipCard::Persona(name, _) = chip.card else { panic!("run {run}: a card without a PIN asks") };
+        let digits = &cards::ALL.named(name).expect("a persona").pin;
+        let digits = Pin::parse(digits).expect("a PIN");
+        let random = |bytes: &mut [u8]| {
+            bytes.fill(0xA5);
+            Ok(())
+        };
+        offline_pin::show(&digits, &pin.form, &mut Pad(&mut *chip.reader), random)
+    }
+
     /// What a customer's act is to the machine at this moment.
     pub(super) fn customer(&mut self, input: Input) -> Input {
         // The pad is idle once it has answered.
@@ -200,6 +235,8 @@ impl World {
                 let entry = PinEntry::Block(PinBlock::iso0([self.generation(self.pin_of.as_ref()); 8]));
                 Input::Pin { tag, entry }
             }
+            // The card is shown it at this moment.
+            Input::Pin { tag, entry: PinEntry::NoCard } => Input::Pin { tag, entry: self.show_pin() },
             input => input,
         }
     }

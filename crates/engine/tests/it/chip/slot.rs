@@ -78,6 +78,7 @@ pub fn drivers(slot: &Arc<Slot>) -> Drivers {
         driver: "slot".into(),
         kinds: vec![DeviceKind::ChipReader].into(),
         is_virtual: true,
+        shows_pins: false,
         runs_cards: Some(Arc::new(|_, _| true)),
         check: Arc::new(|_| Ok(())),
         open: Arc::new(move |_, _| {

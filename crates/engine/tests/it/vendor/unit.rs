@@ -44,6 +44,7 @@ pub fn drivers(hardware: Arc<Hardware>) -> Drivers {
         driver: "acme".into(),
         kinds: vec![DeviceKind::MagneticReader, DeviceKind::PinPad, DeviceKind::Printer].into(),
         is_virtual: false,
+        shows_pins: false,
         runs_cards: None,
         check: Arc::new(|device| check(device).map(drop)),
         open: Arc::new(move |device, env| open(&hardware, device, env)),
