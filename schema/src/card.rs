@@ -123,6 +123,8 @@ pub struct CardPin {
     /// Tries that are left, where the card has said so.
     pub left: Option<u8>,
     pub form: PinForm,
+    /// Time that the card has for VERIFY, in ms.
+    pub card_ms: u32,
 }
 
 /// Form in which a card is shown a PIN.

@@ -111,6 +111,20 @@ impl EmvKernel {
         }
     }
 
+    /// The card's public key goes to the pad as numbers: it may be one that computes inside itself.
+    fn pin_check(&self, ask: PinAsk) -> PinCheck {
+        let (left, form) = match ask {
+            PinAsk::Online => return PinCheck::Issuer,
+            PinAsk::Plain { left } => (left, PinForm::Plain),
+            PinAsk::Enciphered { key, challenge, left } => {
+                let (modulus, exponent) = (key.modulus(), key.exponent().to_vec());
+                (left, PinForm::Enciphered { modulus, exponent, challenge })
+            }
+        };
+        let card_ms = self.card_time.as_millis().try_into().unwrap_or(u32::MAX);
+        PinCheck::Card(CardPin { left, form, card_ms })
+    }
+
     /// Goes on to the next question, or to the end. None: it was interrupted before anything was decided.
     fn pump(&mut self, mut run: Run, mut step: Step, card: &mut dyn CardReader) -> Option<CardStep> {
         loop {
@@ -136,7 +150,7 @@ impl EmvKernel {
                     return self.wait(run, CardStep::Choose(labels.collect()));
                 }
                 Step::Pin(ask) => {
-                    return self.wait(run, CardStep::NeedPin(pin_check(ask)));
+                    return self.wait(run, CardStep::NeedPin(self.pin_check(ask)));
                 }
                 Step::Online(online) => {
                     let icc = icc::of(&online.tags);
@@ -225,18 +239,6 @@ impl CardKernel for EmvKernel {
     fn interrupt(&self) -> Interrupt {
         let interrupted = self.interrupted.clone();
         Arc::new(move || interrupted.store(true, Ordering::SeqCst))
-    }
-}
-
-/// The card's public key goes to the pad as numbers: it may be one that computes inside itself.
-fn pin_check(ask: PinAsk) -> PinCheck {
-    match ask {
-        PinAsk::Online => PinCheck::Issuer,
-        PinAsk::Plain { left } => PinCheck::Card(CardPin { left, form: PinForm::Plain }),
-        PinAsk::Enciphered { key, challenge, left } => {
-            let (modulus, exponent) = (key.modulus(), key.exponent().to_vec());
-            PinCheck::Card(CardPin { left, form: PinForm::Enciphered { modulus, exponent, challenge } })
-        }
     }
 }
 

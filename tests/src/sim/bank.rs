@@ -13,6 +13,7 @@ mod settlement;
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
     host::{CardSecrets, KeysVerdict, MacVerdict, MessageKind, Plan, SecretsFrom},
+    icc::{Icc, Tag},
     kind::Recovery,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,6 +172,15 @@ fn original(m: &HostMessage) -> Option<Book> {
     m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())))
 }
 
+/// A card that was shown the right PIN, by the CVM results (9F34, EMV 4.4 Book 4 Annex A4), says so in its
+/// own verification results, which the test cards have in 9F10 from its fourth byte on.
+fn agrees_on_the_pin(icc: &Icc) -> bool {
+    let value = |tag| Tag::new(tag).and_then(|tag| icc.values(tag).next());
+    let by_card = matches!(value(0x9F34), Some([method, _, 2]) if matches!(method & 0x3F, 1 | 3 | 4 | 5));
+    let found_right = matches!(value(0x9F10), Some([_, _, _, _, shown, ..]) if shown & 0x06 == 0x04);
+    !by_card || found_right
+}
+
 impl Bank {
     pub fn new(moves_batch: bool, disputes: bool) -> Self {
         Self { moves_batch, disputes, ..Self::default() }
@@ -193,6 +203,12 @@ impl Bank {
             self.wrong_cryptograms += 1;
             return self.answer("05", m);
         };
+        if let Some(icc) = &m.plan.icc {
+            assert!(
+                agrees_on_the_pin(icc),
+                "its card has found no PIN right, and the terminal says that it has"
+            );
+        }
         let mut answer = self.decide(m, fault);
         answer.icc = Some(self.issuer.answer(&checked, &answer.code, *fault == HostFault::Scripts));
         answer

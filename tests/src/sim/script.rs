@@ -53,9 +53,27 @@ pub enum Customer {
     FallsAsleep,
     /// Inserts a chip card.
     Inserts(ChipCard),
+    /// Inserts a test card of the simulator that checks the PIN itself, and does so at the pad.
+    InsertsForPin(&'static str, AtPad),
     /// Taps a test card of the simulator, which leaves the field at this command, 0: it stays; the next times
     /// it stays.
     Taps(&'static str, u32),
+}
+
+/// What a customer does at the pad whose PIN the card checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtPad {
+    /// Types so many wrong PINs, then the right one.
+    WrongFirst(u8),
+    Bypasses,
+    Cancels,
+    /// Cancels with the terminal's red key.
+    PressesCancel,
+    FallsAsleep,
+    /// The pad fails.
+    Fails,
+    /// Pulls the card, and types the right PIN.
+    Pulls,
 }
 
 /// A chip card, and what becomes of it behind the host's yes.

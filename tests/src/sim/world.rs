@@ -151,6 +151,8 @@ pub struct World {
     pin_of: Option<AccountId>,
     /// What a card's pad is asked, with the card's run.
     card_pin: Option<(u64, CardPin)>,
+    /// Tries left, each time that the pad was asked for the PIN of this card.
+    pub pins_left: Vec<Option<u8>>,
     next_call: u64,
     /// Answers of operators' sessions and of the queue that were asked for on the bus.
     pub sessions: Vec<Result<(), Fault>>,
@@ -231,6 +233,7 @@ impl World {
             messages: BTreeMap::new(),
             pin_of: None,
             card_pin: None,
+            pins_left: Vec::new(),
             script,
             next_order: 0,
             answered: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The deterministic world, and what needs no program of ours: less than two minutes.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 mod card_alone;
+mod card_pin;
 mod chip;
 mod counter;
 mod crash;

@@ -336,15 +336,12 @@ fn at_work(
         CardStep::GoOnline { icc, verified, then } if proceeds => match Icc::parse(&icc) {
             Ok(icc) => {
                 note(s, &icc);
-                if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
-                    shown.sign = verified == Verified::Signature;
-                    shown.pin = verified == Verified::CardPin;
-                }
+                holder(s, verified);
                 s.icc = Some(icc);
                 match then {
                     _ if s.chip.as_ref().is_some_and(|c| c.alone) => not_sent(cx, s),
                     Then::Card => Next::Prepare,
-                    Then::Final => tapped(cx, s, verified),
+                    Then::Final => tapped(cx, s),
                 }
             }
             Err(_) => failed(cx, s, devices, CardFailure::Unreadable),
@@ -376,16 +373,22 @@ fn by_itself(
     if let Some(chip) = s.chip.take_if(|c| c.interface == Interface::Contactless) {
         chip.end(cx);
     }
+    holder(s, verified);
+    match (last_word(decision, icc), Icc::parse(icc)) {
+        (Ok(()), Ok(icc)) if offline::accept_card(cx, s, OfflineAuthority::Card, &icc) => Next::Stay,
+        (Err(code), _) => Next::End(Status::Declined, code, Class::C),
+        (Ok(()), _) => Next::End(Status::Declined, "card-declined", Class::C),
+    }
+}
+
+/// How the card's holder was verified, for its paper.
+fn holder(s: &mut Serving, verified: Verified) {
     if verified == Verified::Device {
         s.pin = Pin::ByDevice;
     }
     if let Some(shown) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) {
         shown.sign = verified == Verified::Signature;
-    }
-    match (last_word(decision, icc), Icc::parse(icc)) {
-        (Ok(()), Ok(icc)) if offline::accept_card(cx, s, OfflineAuthority::Card, &icc) => Next::Stay,
-        (Err(code), _) => Next::End(Status::Declined, code, Class::C),
-        (Ok(()), _) => Next::End(Status::Declined, "card-declined", Class::C),
+        shown.pin = verified == Verified::CardPin;
     }
 }
 
@@ -428,12 +431,9 @@ fn unable_online(cx: &mut Context, s: &mut Serving, decision: &CardDecision, icc
 
 /// A card that was tapped has said all: from here on it is sent as a swiped one, and a payment beyond what
 /// the shop lets pass without is asked for its PIN, whatever the card wants.
-fn tapped(cx: &mut Context, s: &mut Serving, verified: Verified) -> Next {
+fn tapped(cx: &mut Context, s: &mut Serving) -> Next {
     if let Some(chip) = s.chip.take() {
         chip.end(cx);
-    }
-    if verified == Verified::Device {
-        s.pin = Pin::ByDevice;
     }
     Next::Prepare
 }

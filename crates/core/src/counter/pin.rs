@@ -40,9 +40,9 @@ pub(super) fn ask(cx: &mut Context, s: &mut Serving, account: AccountId, pan: Pa
 /// The pad asks for the PIN, and shows it to the card that runs. `wrong`: the last one was.
 pub(super) fn ask_for_card(cx: &mut Context, s: &mut Serving, run: u64, pin: CardPin, wrong: bool) {
     let tag = cx.tag();
-    let (timeout_ms, card_ms) = (cx.settings.flow.pin_timeout_ms, cx.settings.flow.card_timeout_ms);
+    let timeout_ms = cx.settings.flow.pin_timeout_ms;
     // As above; the card may take its time for what it is shown.
-    let until = cx.after(timeout_ms.saturating_add(5_000).saturating_add(card_ms));
+    let until = cx.after(timeout_ms.saturating_add(5_000).saturating_add(pin.card_ms));
     s.enter(cx, Stage::PinEntry { tag, until, digits: 0, wrong, left: pin.left });
     cx.ask(Ask::CardPin { tag, run, pin, amount: s.amount(), timeout_ms });
 }

@@ -42,7 +42,11 @@ fn steps() -> Vec<Option<CardStep>> {
         Some(CardStep::Choose(vec!["a".into()])),
         Some(CardStep::Choose(Vec::new())),
         Some(CardStep::NeedPin(PinCheck::Issuer)),
-        Some(CardStep::NeedPin(PinCheck::Card(CardPin { left: Some(2), form: PinForm::Plain }))),
+        Some(CardStep::NeedPin(PinCheck::Card(CardPin {
+            left: Some(2),
+            form: PinForm::Plain,
+            card_ms: 5_000,
+        }))),
         Some(CardStep::GoOnline {
             icc: vec![0x9F, 0x27, 1, 0x80],
             verified: Verified::PinOrNone,

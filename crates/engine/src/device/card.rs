@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 /// How often it is looked whether a card is still there while the terminal thinks. 200 ms: a pull is shown
 /// at once to the eye.
@@ -31,12 +32,9 @@ const PRESENCE: Duration = Duration::from_millis(200);
 const CALL: Duration = Duration::from_secs(300);
 /// Time that a kernel that is ended gets for the command under way. 10 s: twice that of one command.
 const ENDING: Duration = Duration::from_secs(10);
-
-/// Time that a card has for VERIFY. 5 s, as the kernel's commands have by default (`emv.card_ms`).
-pub const CARD_TIME: Duration = Duration::from_secs(5);
-/// Time after which nobody waits for a card's word on a PIN any more. 1 s more than the card has: before its
-/// turn comes it may be looked whether the card is there.
-const PORT_TIME: Duration = Duration::from_secs(6);
+/// Time that a card's word on a PIN may take longer than the card. 1 s: a look whether the card is there may
+/// come before its turn.
+const PORT: Duration = Duration::from_secs(1);
 
 /// Begins a card transaction on the card that the reader found; answered with its first step. None: no card
 /// says anything.
@@ -53,11 +51,13 @@ pub struct TellCard {
     pub tag: u64,
     pub word: CardWord,
 }
-/// Opens the way of a PIN pad to the card of this run; it leads nowhere once the run is over.
+/// Opens the way of a PIN pad to the card of this run; it leads nowhere once the run is over. `time`: what
+/// the card has for VERIFY.
 #[derive(Message)]
 #[rtype(result = "Box<dyn CardPort>")]
 pub struct OpenPort {
     pub tag: u64,
+    pub time: Duration,
 }
 /// Ends the run, and lets go of the card. None: whatever run there is.
 #[derive(Message)]
@@ -113,6 +113,7 @@ pub enum Order {
     Verify {
         tag: u64,
         command: Verify,
+        time: Duration,
         answer: SyncSender<u16>,
     },
     EndRun {
@@ -190,8 +191,9 @@ impl Port for CardReader {
                 Some(Order::Tell { tag, word }) if running == Some(tag) => {
                     running = step(&mut device, up, tag, |kernel, card| kernel.tell(word, card))?;
                 }
-                Some(Order::Verify { tag, command, answer }) if running == Some(tag) => {
-                    running = verify(&mut device, up, tag, &command, &answer)?;
+                Some(Order::Verify { tag, command, time, answer }) if running == Some(tag) => {
+                    let said = device.reader.transmit(command.reveal(), time);
+                    running = shown(&mut device, up, tag, said, &answer)?;
                 }
                 // That the card is gone was told already.
                 Some(Order::Tell { .. } | Order::Verify { .. }) => {}
@@ -320,16 +322,15 @@ fn step(
     }
 }
 
-/// The card is shown a PIN; only its status word is told, and to the pad alone. Gives the run's tag while the
-/// run goes on.
-fn verify(
+/// The card was shown a PIN; only its status word is told, and to the pad alone. Gives the run's tag while
+/// the run goes on.
+fn shown(
     device: &mut CardDevice,
     up: &Up<CardReader>,
     tag: u64,
-    command: &Verify,
+    said: Result<Zeroizing<Vec<u8>>, CardFault>,
     answer: &SyncSender<u16>,
 ) -> Result<Option<u64>, DeviceError> {
-    let said = device.reader.transmit(command.reveal(), CARD_TIME);
     let fault = match said.as_deref().map(|said| said.last_chunk()) {
         Ok(Some(sw)) => {
             // A pad that has stopped waiting is told nothing.
@@ -350,14 +351,15 @@ fn verify(
 /// Way of a PIN pad's thread to the reader's: no actor's message holds a PIN.
 struct PadPort {
     tag: u64,
+    time: Duration,
     orders: Weak<SyncSender<Order>>,
 }
 impl CardPort for PadPort {
     fn verify(&mut self, command: Verify) -> Option<u16> {
         let (answer, said) = sync_channel(1);
-        let order = Order::Verify { tag: self.tag, command, answer };
+        let order = Order::Verify { tag: self.tag, command, time: self.time, answer };
         self.orders.upgrade()?.try_send(order).ok()?;
-        said.recv_timeout(PORT_TIME).ok()
+        said.recv_timeout(self.time + PORT).ok()
     }
 }
 
@@ -409,9 +411,9 @@ impl Handler<TellCard> for Shell<CardReader> {
 
 impl Handler<OpenPort> for Shell<CardReader> {
     type Result = MessageResult<OpenPort>;
-    fn handle(&mut self, OpenPort { tag }: OpenPort, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, OpenPort { tag, time }: OpenPort, _: &mut Context<Self>) -> Self::Result {
         self.pass();
-        let port: Box<dyn CardPort> = Box::new(PadPort { tag, orders: self.orders() });
+        let port: Box<dyn CardPort> = Box::new(PadPort { tag, time, orders: self.orders() });
         MessageResult(port)
     }
 }

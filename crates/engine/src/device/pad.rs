@@ -1,7 +1,6 @@
 //! PIN pads: one entry at a time, with the number of digits typed so far.
 use super::{
     DeviceEvent,
-    card::CARD_TIME,
     display::DRAW,
     shell::{Port, Shell, Up},
 };
@@ -167,9 +166,11 @@ impl Handler<AskPin> for Shell<PinPad> {
                 shell.state(DeviceState::Busy, "");
             }
         });
-        let card_time =
-            if matches!(m.checked_by, CheckedBy::Card { .. }) { CARD_TIME } else { Duration::ZERO };
-        let time = m.timeout + card_time + self.command_time();
+        let card_ms = match &m.checked_by {
+            CheckedBy::Issuer { .. } => 0,
+            CheckedBy::Card { pin, .. } => pin.card_ms,
+        };
+        let time = m.timeout + Duration::from_millis(card_ms.into()) + self.command_time();
         self.order(Order::Enter(Box::new(m)), time, ctx);
         Box::pin(async move {
             entry.await.unwrap_or_else(|_| PinEntry::Failed("the PIN pad is being restarted".into()))

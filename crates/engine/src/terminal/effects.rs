@@ -41,7 +41,8 @@ impl TerminalActor {
                 self.ask_pin(tag, ctx, std::future::ready(Some(order)));
             }
             Ask::CardPin { tag, run, pin, amount, timeout_ms } => {
-                let opened = self.runs_on.as_ref().map(|reader| reader.ask(OpenPort { tag: run }));
+                let time = Duration::from_millis(pin.card_ms.into());
+                let opened = self.runs_on.as_ref().map(|reader| reader.ask(OpenPort { tag: run, time }));
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
                 self.ask_pin(tag, ctx, async move {
                     let card = opened?.await.ok()?;

@@ -10,7 +10,7 @@ use payterm_schema::{
     host::EntryMode,
 };
 use payterm_simulator::card::{TestCard, ca_key_370, inserted::Inserted};
-use slot::{PIN, Slot};
+use slot::{CARD_PIN, PIN, Slot};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -103,6 +103,53 @@ fn a_wrong_pin_runs_the_card_in_the_reader_again() {
     let given: Vec<u8> = card.given().iter().map(|given| given.cid).collect();
     assert_eq!(given, [0x80, 0x00, 0x80, 0x40], "no to the first ARQC, and a run of its own");
     pays(&mut rig, &slot, card, "b");
+}
+
+/// The card checks the PIN itself: pad and card are asked again in the same run, and no host has seen it.
+#[test]
+fn a_card_that_checks_the_pin_is_shown_it_by_the_pad() {
+    let slot = Arc::new(Slot::default());
+    let mut rig = rig(&slot);
+    let key = rig.begin_patiently(sale("a"));
+    slot.insert(slot::card("credit"));
+    rig.virtuals().pin("975310", When::Within(SOON)).unwrap();
+    rig.virtuals().pin(CARD_PIN, When::Within(SOON)).unwrap();
+    let outcome = rig.end(&key, true);
+    assert_eq!((outcome.status, outcome.pin), (Status::Approved, false), "{outcome:?}");
+    assert!(outcome.chip.is_some_and(|chip| chip.pin && !chip.sign));
+    let card = slot.pull().unwrap();
+    let given: Vec<u8> = card.given().iter().map(|given| given.cid).collect();
+    assert_eq!(given, [0x80, 0x40], "one run");
+    // Pulled while the customer types, and while the card looks at the PIN.
+    let mut card = Some(card);
+    for (id, slow) in [("b", Duration::ZERO), ("c", Duration::from_millis(700))] {
+        let key = rig.begin_patiently(sale(id));
+        slot.insert(card.take().unwrap());
+        rig.until("the card waits for the PIN", |_| {
+            let sent = slot.lock().sent;
+            std::thread::sleep(Duration::from_millis(500));
+            sent > 5 && slot.lock().sent == sent
+        });
+        slot.lock().slow = slow;
+        if slow > Duration::ZERO {
+            rig.virtuals().pin(CARD_PIN, When::Within(SOON)).unwrap();
+            std::thread::sleep(slow / 2);
+        }
+        card = slot.pull();
+        let outcome = rig.end(&key, true);
+        assert_eq!(outcome.reason.map(|reason| reason.code).as_deref(), Some("card-removed"), "{id}");
+        slot.lock().slow = Duration::ZERO;
+    }
+    // Cancelled at the pad; pad and card serve the next customer.
+    let key = rig.begin_patiently(sale("d"));
+    slot.insert(card.take().unwrap());
+    rig.virtuals().pin("cancel", When::Within(SOON)).unwrap();
+    assert_eq!(rig.end(&key, true).status, Status::Cancelled);
+    let card = slot.pull().unwrap();
+    let key = rig.begin_patiently(sale("e"));
+    slot.insert(card);
+    rig.virtuals().pin(CARD_PIN, When::Within(SOON)).unwrap();
+    assert_eq!(rig.end(&key, true).status, Status::Approved);
 }
 
 #[test]

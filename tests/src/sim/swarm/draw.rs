@@ -4,7 +4,7 @@ use crate::sim::{
     bank::HostFault,
     fixtures::{control, held, new, offline_settings, on, plain, sale, scan, settings, void},
     rng::Rng,
-    script::{ChipCard, Customer, DiskFault, Order, Press, Script, Scripted},
+    script::{AtPad, ChipCard, Customer, DiskFault, Order, Press, Script, Scripted},
 };
 use payterm_core::{By, Settings};
 use payterm_schema::{
@@ -73,6 +73,16 @@ const CHIPS: [(u64, ChipCard); 11] = [
     (1, ChipCard::Persona("debit", 0)),
 ];
 
+/// Customers whose card checks the PIN itself, by how often one comes.
+const PINS: [(u64, Customer); 6] = [
+    (4, Customer::InsertsForPin("credit", AtPad::WrongFirst(0))),
+    (3, Customer::InsertsForPin("credit", AtPad::WrongFirst(1))),
+    (1, Customer::InsertsForPin("credit", AtPad::WrongFirst(3))),
+    (1, Customer::InsertsForPin("credit", AtPad::Bypasses)),
+    (1, Customer::InsertsForPin("credit", AtPad::Cancels)),
+    (1, Customer::InsertsForPin("credit", AtPad::Pulls)),
+];
+
 /// Cards and phones, by how often one is tapped.
 const TAPS: [(u64, Customer); 3] = [
     (4, Customer::Taps("qpboc-online", 0)),
@@ -111,10 +121,10 @@ fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
         if alone && rng.roll(2) == 0 {
             order.customer = weighted(&mut rng, &ALONE);
         } else if rng.roll(4) > 0 {
-            order.customer = if rng.roll(4) > 0 {
-                Customer::Inserts(weighted(&mut rng, &CHIPS))
-            } else {
-                weighted(&mut rng, &TAPS)
+            order.customer = match rng.roll(8) {
+                0 | 1 => weighted(&mut rng, &TAPS),
+                2 => weighted(&mut rng, &PINS),
+                _ => Customer::Inserts(weighted(&mut rng, &CHIPS)),
             };
         }
     }

@@ -5,7 +5,7 @@
 //! yes, and is pulled out at any step; it says nothing of a run that is over.
 use super::{Event, World, cards};
 use crate::sim::script::{
-    CODE, ChipCard, Customer, Order, PAN, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN,
+    AtPad, CODE, ChipCard, Customer, Order, PAN, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN,
 };
 use payterm_core::Input;
 use payterm_devices::{
@@ -29,6 +29,9 @@ const ARQC: [u8; 33] = [
     0x9F, 0x26, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x9F, 0x27, 1, 0x80, 0x95, 5, 0, 0, 0, 0, 0, 0x9F, 0x36, 2, 0, 1,
     0x9F, 0x1E, 3, 0x30, 0x30, 0x30,
 ];
+
+/// PIN of no test card.
+const WRONG_PIN: &str = "97531";
 
 /// Results of one issuer script.
 const SCRIPTS: [u8; 8] = [0xDF, 0x31, 5, 0x20, 1, 2, 3, 4];
@@ -124,7 +127,9 @@ impl World {
                 let code = PaymentCode::parse(CODE).expect("code");
                 self.later(700, Event::Customer(presented(Instrument::Scanned(code))));
             }
-            Customer::Inserts(_) => self.later(700, Event::Customer(presented(Instrument::Inserted))),
+            Customer::Inserts(_) | Customer::InsertsForPin(..) => {
+                self.later(700, Event::Customer(presented(Instrument::Inserted)))
+            }
             Customer::Taps(..) => self.later(700, Event::Customer(presented(Instrument::Tapped))),
             Customer::Walks => {}
         }
@@ -136,6 +141,9 @@ impl World {
         let given =
             orders.map(|o| (o.id, &o.customer)).find_map(|(id, customer)| match (customer, run.interface) {
                 (Customer::Inserts(card), Interface::Contact) => Some((id, *card)),
+                (Customer::InsertsForPin(name, _), Interface::Contact) => {
+                    Some((id, ChipCard::Persona(name, 0)))
+                }
                 (Customer::Taps(name, torn_at), Interface::Contactless) => {
                     Some((id, ChipCard::Persona(name, *torn_at)))
                 }
@@ -153,6 +161,7 @@ impl World {
         };
         let step = kernel.run(run, &mut *reader).expect("a reader");
         self.chips_run += 1;
+        self.pins_left.clear();
         self.chip = Some(Chip { tag, card, kernel, reader });
         self.card_says(tag, step.filter(|_| card != ChipCard::PulledAtOnce));
     }
@@ -204,12 +213,33 @@ impl World {
     /// Whoever holds a test card knows its PIN.
     pub(super) fn ask_card_pin(&mut self, tag: u64, run: u64, pin: CardPin) {
         self.pin_asked = true;
+        self.pins_left.push(pin.left);
         self.card_pin = Some((run, pin));
-        self.later(900, Event::Customer(Input::Pin { tag, entry: PinEntry::NoCard }));
+        let at_pad = match self.order().map(|o| &o.customer) {
+            Some(Customer::InsertsForPin(_, at_pad)) => *at_pad,
+            Some(_) | None => AtPad::WrongFirst(0),
+        };
+        let (ms, entry) = match at_pad {
+            AtPad::PressesCancel => return self.later(400, Event::Customer(Input::Key(Key::Cancel))),
+            AtPad::Pulls => {
+                self.later(400, Event::Customer(Input::Card { tag: run, step: None, card: None }));
+                (900, PinEntry::NoCard)
+            }
+            AtPad::WrongFirst(_) => (900, PinEntry::NoCard),
+            AtPad::Bypasses => (900, PinEntry::Bypassed),
+            AtPad::Cancels => (900, PinEntry::Cancelled),
+            AtPad::FallsAsleep => (60_000, PinEntry::TimedOut),
+            AtPad::Fails => (900, PinEntry::Failed("cable".into())),
+        };
+        self.later(ms, Event::Customer(Input::Pin { tag, entry }));
     }
 
     /// The pad shows the card the PIN.
     fn show_pin(&mut self) -> PinEntry {
+        let wrong = match self.order().map(|o| &o.customer) {
+            Some(Customer::InsertsForPin(_, AtPad::WrongFirst(n))) => self.pins_left.len() <= usize::from(*n),
+            Some(_) | None => false,
+        };
         let asked = self.card_pin.take();
         let Some((chip, (run, pin))) = self.chip.as_mut().zip(asked).filter(|(c, (run, _))| c.tag == *run)
         else {
@@ -217,7 +247,7 @@ impl World {
         };
         let ChipCard::Persona(name, _) = chip.card else { panic!("run {run}: a card without a PIN asks") };
         let digits = &cards::ALL.named(name).expect("a persona").pin;
-        let digits = Pin::parse(digits).expect("a PIN");
+        let digits = Pin::parse(if wrong { WRONG_PIN } else { digits }).expect("a PIN");
         let random = |bytes: &mut [u8]| {
             bytes.fill(0xA5);
             Ok(())

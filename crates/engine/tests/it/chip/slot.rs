@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// PIN of the personas that pay online.
 pub const PIN: &str = "123456";
+/// PIN that the persona `credit` checks itself.
+pub const CARD_PIN: &str = "1234";
 
 /// The persona's card; the acquirer's world has it as `chip-` and its name.
 pub fn card(persona: &str) -> TestCard {
