@@ -1,9 +1,12 @@
-//! Planted bugs: `tests/planted/*.patch`, each with the bug and the invariant that must catch it in its
-//! header. A check that has never failed proves nothing: each patch is put into a copy of the tree, built,
-//! and must be caught by that invariant within [`WITHIN`] seeds of the swarm.
+//! Planted bugs: `tests/planted/*.patch`, each with the bug and what must catch it in its header: an
+//! invariant (`Invariant: 4`), or a test where no run of the swarm comes to it (`Test: payterm-emv it
+//! records::name`: package, target, name). A check that has never failed proves nothing: each patch is put
+//! into a copy of the tree, built, and must be caught by that invariant within [`WITHIN`] seeds of the swarm,
+//! or by that test.
 use std::{
+    fmt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -18,16 +21,38 @@ pub struct Bug {
     /// Name of its file: `03-drop-an-obligation`.
     pub name: String,
     pub what: String,
-    pub invariant: u8,
+    pub by: By,
     pub patch: PathBuf,
+}
+
+/// Check that a bug must break.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// 1 to 12 (architecture §3).
+    Invariant(u8),
+    Test {
+        package: String,
+        /// `lib`, or a test of the package.
+        target: String,
+        /// With its modules.
+        name: String,
+    },
+}
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invariant(n) => write!(f, "invariant {n}"),
+            Self::Test { package, name, .. } => write!(f, "{name} of {package}"),
+        }
+    }
 }
 
 /// Planted bug, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Caught {
     pub bug: Bug,
-    /// The seed at which its invariant broke.
-    pub seed: Option<u64>,
+    /// By what: the seed at which its invariant broke, or its test.
+    pub by: Option<String>,
 }
 
 /// All patches, by name.
@@ -49,8 +74,18 @@ pub fn all() -> Result<Vec<Bug>> {
             .filter(|w| !w.is_empty())
             .ok_or_else(|| format!("{name}: no `Bug:` in its header"))?;
         let invariant = field("Invariant:").and_then(|n| n.parse().ok()).filter(|n| (1..=12).contains(n));
-        let invariant = invariant.ok_or_else(|| format!("{name}: no `Invariant:` 1 to 12 in its header"))?;
-        bugs.push(Bug { name, what, invariant, patch });
+        let test = field("Test:").and_then(|test| {
+            let mut words = test.split(' ').map(ToOwned::to_owned);
+            let (package, target, name) = (words.next()?, words.next()?, words.next()?);
+            words.next().is_none().then_some(By::Test { package, target, name })
+        });
+        let by = match (invariant.map(By::Invariant), test) {
+            (Some(by), None) | (None, Some(by)) => by,
+            (_, _) => {
+                return Err(format!("{name}: `Invariant:` 1 to 12, or `Test:`, in its header").into());
+            }
+        };
+        bugs.push(Bug { name, what, by, patch });
     }
     bugs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(bugs)
@@ -86,14 +121,13 @@ pub fn run(names: &[String]) -> Result<Vec<Caught>> {
     {
         copy(&tree)?;
         patch(&bug.patch, &tree, &[])?;
-        let seed = seeds(&bug, &tree)?;
-        println!(
-            "  {} (invariant {}): {}",
-            bug.name,
-            bug.invariant,
-            seed.map_or("NOT CAUGHT".into(), |s| format!("caught by seed {s}"))
-        );
-        caught.push(Caught { bug, seed });
+        let by = match &bug.by {
+            By::Invariant(n) => seeds(&bug, *n, &tree)?,
+            By::Test { package, target, name } => test(package, target, name, &tree)?,
+        };
+        let told = by.as_ref().map_or("NOT CAUGHT".into(), |by| format!("caught by {by}"));
+        println!("  {} ({}): {told}", bug.name, bug.by);
+        caught.push(Caught { bug, by });
     }
     Ok(caught)
 }
@@ -113,25 +147,42 @@ pub(crate) fn copy(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first seed that breaks its invariant.
-fn seeds(bug: &Bug, tree: &Path) -> Result<Option<u64>> {
+/// Cargo in a copy of the tree.
+fn cargo(tree: &Path, args: &[&str]) -> Result<Output> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Never the target directory of the tree itself: cargo knows packages by their place in the workspace and
-    // would take these for ours.
-    let build = PathBuf::from(format!("{ROOT}/target/planted/build"));
-    let args = ["build", "--quiet", "-p", "payterm-tests", "--bin", "soak"];
-    let out = Command::new(cargo).args(args).current_dir(tree).env("CARGO_TARGET_DIR", &build).output()?;
+    Ok(Command::new(cargo).args(args).current_dir(tree).env("CARGO_TARGET_DIR", build()).output()?)
+}
+/// Never the target directory of the tree itself: cargo knows packages by their place in the workspace and
+/// would take these for ours.
+fn build() -> PathBuf {
+    PathBuf::from(format!("{ROOT}/target/planted/build"))
+}
+
+/// The first seed that breaks its invariant.
+fn seeds(bug: &Bug, invariant: u8, tree: &Path) -> Result<Option<String>> {
+    let out = cargo(tree, &["build", "--quiet", "-p", "payterm-tests", "--bin", "soak"])?;
     if !out.status.success() {
         return Err(format!("{}: {}", bug.name, String::from_utf8_lossy(&out.stderr)).into());
     }
-    let find = bug.invariant.to_string();
-    let out = Command::new(build.join("debug/soak"))
-        .args(["--seed", "1", "--seeds", &WITHIN.to_string(), "--find", &find])
+    let out = Command::new(build().join("debug/soak"))
+        .args(["--seed", "1", "--seeds", &WITHIN.to_string(), "--find", &invariant.to_string()])
         .output()?;
     let text = String::from_utf8_lossy(&out.stdout);
-    let seed = text.lines().find_map(|l| l.strip_prefix("FOUND seed ")?.split(':').next()?.parse().ok());
+    let seed = text.lines().find_map(|l| l.strip_prefix("FOUND ")?.split(':').next().map(ToOwned::to_owned));
     if seed.is_none() {
         println!("{text}");
     }
     Ok(seed)
+}
+
+/// The test, if it runs and fails.
+fn test(package: &str, target: &str, name: &str, tree: &Path) -> Result<Option<String>> {
+    let of: &[&str] = if target == "lib" { &["--lib"] } else { &["--test", target] };
+    let out = cargo(tree, &[&["test", "-p", package], of, &["--", "--exact", name]].concat())?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let failed = text.contains(&format!("test {name} ... FAILED"));
+    if !failed {
+        println!("{text}{}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(failed.then(|| "its test".into()))
 }

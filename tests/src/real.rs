@@ -2,6 +2,7 @@
 //! a proxy that disturbs it, disks that fail, `kill -9` and power cuts, and the audit of what is left.
 pub mod audit;
 pub mod bus_load;
+pub mod chip;
 pub mod counter;
 pub mod disk;
 pub mod drain;

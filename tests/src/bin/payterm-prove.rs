@@ -68,7 +68,8 @@ fn cuts(text: &str) -> u64 {
     text.lines().filter_map(|l| l.strip_suffix(" cuts")?.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// Each planted bug is caught by the invariant that it names. PAYTERM_PLANTED=07,12 takes only those.
+/// Each planted bug is caught by the invariant, or the test, that it names. PAYTERM_PLANTED=07,12 takes only
+/// those.
 fn planted_bugs() -> Result<Value> {
     let names: Vec<String> = std::env::var("PAYTERM_PLANTED")
         .map(|v| v.split(',').map(ToOwned::to_owned).collect())
@@ -76,15 +77,15 @@ fn planted_bugs() -> Result<Value> {
     println!("planted bugs: each built and run for {} seeds", planted::WITHIN);
     let began = Instant::now();
     let bugs = planted::run(&names)?;
-    let caught = bugs.iter().filter(|b| b.seed.is_some()).count();
+    let caught = bugs.iter().filter(|b| b.by.is_some()).count();
     let each: Vec<Value> = bugs
         .iter()
-        .map(|c| json!({"name": c.bug.name, "invariant": c.bug.invariant, "seed": c.seed}))
+        .map(|c| json!({"name": c.bug.name, "must": c.bug.by.to_string(), "caught": c.by}))
         .collect();
     Ok(json!({
         "name": "planted",
         "value": caught,
-        "unit": format!("of {} planted bugs caught within {} seeds", bugs.len(), planted::WITHIN),
+        "unit": format!("of {} planted bugs caught, by seeds within {}", bugs.len(), planted::WITHIN),
         "ok": caught == bugs.len() && (caught >= 12 || !names.is_empty()),
         "seconds": began.elapsed().as_secs(),
         "bugs": each,

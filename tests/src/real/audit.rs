@@ -18,6 +18,7 @@ use payterm_schema::{
 };
 use payterm_simulator::{
     bank::settlement::{self, Settled},
+    card::Given,
     ledger::{self, Posting},
 };
 use rusqlite::{Connection, OpenFlags};
@@ -180,6 +181,14 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
         }
     }
     v.stories = blamed.iter().take(6).map(|txn| story(&journal, *txn)).collect();
+    Ok(())
+}
+
+/// The test cards' own lists against journal and acquirer. The daemon is stopped.
+pub fn cards(stack: &Stack, cards: &[&[Given]], v: &mut Verdict) -> Result<()> {
+    let (journal, rows) = (journal(stack, v)?, rows(&books(stack)?)?);
+    let stands = |account: &AccountId, plan: &Plan| rows.get(&at(account, plan)).is_some_and(Row::stands);
+    v.unexplained.extend(checks::cards_disagree(&journal, cards, &[], stands));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 mod books;
 mod invariants;
 
+pub use books::cards_disagree;
 pub use invariants::full_replay;
 use invariants::*;
 

@@ -2,61 +2,25 @@
 use crate::common::*;
 use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
-use payterm_schema::{
-    Status, Terminal, Time,
-    config::{DeviceConfig, EmvConfig, Language},
-    device::{DeviceKind, DeviceState},
-    host::EntryMode,
-};
-use payterm_simulator::card::{PERSONAS, Personas, TestCard, ca_key_370, vpcd::Behaviour};
+use payterm_schema::{Status, Terminal, device::DeviceState, host::EntryMode};
+use payterm_simulator::card::{TestCard, vpcd::Behaviour};
 use payterm_tests::real::{
+    audit::Verdict,
+    chip::{PLAIN, Readers, card, pulls},
     pcscd::{Inserted, Pcscd, READERS, alone},
-    stack::{Stack, caller, until},
+    stack::{Stack, until},
 };
 use serde_json::Value;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A sale of which nothing is heard for so long waits for a card.
-const AGAIN: Duration = Duration::from_secs(3);
-const PLAIN: Behaviour = Behaviour { t0: false, pull_at: None, mute_at: None };
 
 /// paytermd with the virtual readers of pcscd in place of its own: cards are inserted into the first, and
 /// tapped on the second.
 fn stack() -> Done<Stack> {
-    Stack::start(|config, _| {
-        let kinds = [("chip", DeviceKind::ChipReader), ("tap", DeviceKind::ContactlessReader)];
-        config.devices.retain(|device| kinds.iter().all(|(_, kind)| device.kind != *kind));
-        for ((name, kind), (reader, _)) in kinds.into_iter().zip(READERS) {
-            let mut device = DeviceConfig::new(name, kind, "pcsc");
-            device.options.insert("reader".into(), reader.into());
-            config.devices.push(device);
-        }
-        config.terminal.language = Language::En;
-        let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
-        let emv = config.store.dir.with_file_name("emv.toml");
-        let aid = |last| {
-            format!(
-                "[[aid]]\naid = \"A0000003330101{last}\"\nversion = \"0030\"\n\
-                 tap = {{ most = 500_000, cvm = 1_000 }}\n"
-            )
-        };
-        let text = format!("version = 1\nkeys = [\"{key}\"]\n{}{}", aid("01"), aid("02"));
-        std::fs::write(&emv, text).expect("a file");
-        // A card is mute soon.
-        config.emv = Some(EmvConfig { card_ms: 500, ..EmvConfig::new(emv) });
-    })
-}
-
-/// The persona's card, of today.
-fn card(persona: &str) -> Done<TestCard> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
-    let today = Time(now.try_into()?).local(480);
-    let bcd = |n: u8| n / 10 * 16 + n % 10;
-    let date = [(today.year() % 100) as u8, today.month().into(), today.day()].map(bcd);
-    Ok(TestCard::new(&Personas::parse(PERSONAS)?, persona, date)?)
+    Stack::start(|config, _| Readers::Pcscd.configure(config))
 }
 fn insert(card: TestCard, behaviour: Behaviour) -> Done<Inserted> {
     Inserted::insert(card, READERS[0].1, behaviour)
@@ -153,41 +117,22 @@ async fn a_card_that_is_pulled_at_any_command_leaves_the_books_right() -> Done {
         return Ok(());
     }
     let _pcscd = Pcscd::start()?;
-    let stack = stack()?;
-    let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
-    let (mut card, mut approved, mut ends) = (card("debit")?, 0, Vec::new());
-    // More than a sale has.
-    for at in 1..=20 {
-        let id = format!("pull-{at}");
-        virtuals.pin(PIN, When::Queue)?;
-        begun(&client, &mut virtuals, &id).await?;
-        let inserted = insert(card, Behaviour { pull_at: Some(at), ..PLAIN })?;
-        let end = tokio::time::timeout(AGAIN, client.wait(&caller(), &key(&id), true)).await;
-        card = inserted.take_out()?;
-        let outcome = match end {
-            Ok(outcome) => outcome?,
-            // Its number was not read yet: it may be inserted again.
-            Err(_) => {
-                let inserted = insert(card, PLAIN)?;
-                let outcome = last(&client, &id).await;
-                card = inserted.take_out()?;
-                outcome
-            }
-        };
-        approved += i64::from(outcome.status == Status::Approved);
-        ends.push((at, outcome.status, outcome.reason.map(|reason| reason.code)));
-        until("the acquirer has what was approved", || {
-            stack.net("cup").is_ok_and(|net| net == approved * 1234)
-        })
-        .map_err(|e| format!("{e}: {ends:?}"))?;
-    }
-    let some = |status| ends.iter().filter(|(_, is, _)| *is == status).count();
-    // Before the number is read or never, before the card's cryptogram, behind the host's yes.
-    assert!(
-        some(Status::Cancelled) > 0 && some(Status::Declined) > 0 && some(Status::Approved) > 5,
-        "{ends:?}"
-    );
-    assert_eq!(client.recall(&caller(), &key("pull-1")).await?.outcome, last(&client, "pull-1").await);
+    pulled(pulls(Readers::Pcscd, 20, 1).await?)
+}
+
+/// The same without pcscd.
+#[tokio::test]
+async fn a_card_that_is_pulled_out_of_the_terminals_own_reader_leaves_the_books_right() -> Done {
+    pulled(pulls(Readers::own()?, 60, 1).await?)
+}
+
+/// The books agree; cards were pulled before their number was read, before their cryptogram, behind the
+/// host's yes, and not at all.
+fn pulled(verdict: Verdict) -> Done {
+    assert!(verdict.ok(), "{verdict:#?}");
+    let some = |end: &str| verdict.ends.iter().filter(|(is, _)| is.starts_with(end)).map(|(_, n)| n).sum();
+    let all: [usize; 3] = ["sale cancelled", "sale declined card-gone", "sale approved"].map(some);
+    assert!(all[0] > 0 && all[1] > 0 && all[2] > 25, "{:?}", verdict.ends);
     Ok(())
 }
 

@@ -1,19 +1,29 @@
 //! The planted bugs can be planted: a patch that no longer applies would catch nothing. (`make prove` builds
 //! and runs each.)
-use payterm_tests::{extend, planted};
-use std::collections::BTreeSet;
+use payterm_tests::{
+    extend,
+    planted::{self, By},
+};
+use std::{collections::BTreeSet, process::Command};
 
 #[test]
-fn every_patch_applies_and_names_its_invariant() {
+fn every_patch_applies_and_names_what_catches_it() {
     let bugs = planted::all().expect("patches");
     assert!(bugs.len() >= 12, "{}", bugs.len());
+    let mut invariants = BTreeSet::new();
     for bug in &bugs {
         planted::applies(bug).expect("a patch that applies");
         assert!(bug.what.len() > 20, "{}: says too little", bug.name);
+        match &bug.by {
+            By::Invariant(n) => drop(invariants.insert(n)),
+            By::Test { package, name, .. } => {
+                let function = format!("fn {}()", name.rsplit("::").next().unwrap_or_default());
+                let dir = package.replacen("payterm-", ":/crates/", 1);
+                let found = Command::new("git").args(["grep", "-qF", &function, "--", &dir]).status();
+                assert!(found.expect("git").success(), "{}: no {function} in {dir}", bug.name);
+            }
+        }
     }
-    let mut invariants: Vec<u8> = bugs.iter().map(|b| b.invariant).collect();
-    invariants.sort_unstable();
-    invariants.dedup();
     assert!(invariants.len() >= 6, "they try only the invariants {invariants:?}");
 }
 

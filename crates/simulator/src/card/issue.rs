@@ -74,16 +74,23 @@ pub(super) fn application(
     };
     let cdol2 = [code, CDOL1].concat();
     let risk = risk_data(row, date);
+    // Book 3 §10.3: files 11 to 30 are signed with their template.
+    let signed = if row.signed_file > 10 { object(0x70, &risk) } else { risk.clone() };
     let files = [
         (1, 1, holder(row, date)),
-        (2, 1, risk.clone()),
+        (row.signed_file, 1, risk),
         (2, 2, [object(0x8C, CDOL1), object(0x8D, &cdol2), object(0x9F49, DDOL)].concat()),
     ];
-    let certificates = certificates(persona, row, keys, date, &[&risk[..], &aip].concat());
+    let certificates = certificates(persona, row, keys, date, &[&signed[..], &aip].concat());
     let certificates = certificates.into_iter().filter(|content| !content.is_empty());
     let certificates: Vec<_> = certificates.zip(1..).map(|(content, number)| (3, number, content)).collect();
     // SFI, first and last record, how many of them are authenticated offline.
-    let afl = [[1 << 3, 1, 1, 0], [2 << 3, 1, 2, 1], [3 << 3, 1, certificates.len() as u8, 0]];
+    let afl = [
+        [1 << 3, 1, 1, 0],
+        [row.signed_file << 3, 1, 1, 1],
+        [2 << 3, 2, 2, 0],
+        [3 << 3, 1, certificates.len() as u8, 0],
+    ];
     Application {
         aip,
         afl: afl.concat(),

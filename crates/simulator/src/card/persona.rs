@@ -88,6 +88,9 @@ pub struct Persona {
 fn three() -> u8 {
     3
 }
+fn two() -> u8 {
+    2
+}
 fn yes() -> bool {
     true
 }
@@ -121,6 +124,9 @@ pub struct ApplicationRow {
     /// 9F38; empty: none.
     #[serde(default)]
     pub pdol: Hex,
+    /// File of the record that is authenticated offline: 2, or 5 to 30.
+    #[serde(default = "two")]
+    pub signed_file: u8,
     /// Greatest amount that it approves by itself, in minor units. 0: none.
     #[serde(default)]
     pub offline_limit: u64,
@@ -220,6 +226,9 @@ impl Persona {
             }
             if !(10..=60).contains(&row.cvm.0.len()) || row.cvm.0.len() % 2 != 0 {
                 return Err("a CVM list has 10 to 60 bytes, two a rule");
+            }
+            if !matches!(row.signed_file, 2 | 5..=30) {
+                return Err("a signed file is 2, or 5 to 30");
             }
             if row.pdol.0.len() > 60 || payterm_emv::dol::entries(&row.pdol.0).is_err() {
                 return Err("a PDOL is none");

@@ -203,6 +203,13 @@ fn certificates_that_fail_are_in_the_verification_results() {
 }
 
 #[test]
+fn book_3_10_3_a_record_above_file_10_is_signed_with_its_template() {
+    let ran = plain("credit", 1_000, Host::Approves);
+    assert!(ran.tag(0x94).as_chunks::<4>().0.contains(&[12 << 3, 1, 1, 1]), "what is signed is there");
+    assert_eq!((ran.tag(0x95)[0], ran.tag(0x9B)[0] & 0x80), (0, 0x80));
+}
+
+#[test]
 fn a_blocked_application_ends_without_a_cryptogram() {
     let ran = plain("blocked-application", 1_000, Host::Approves);
     assert_eq!(ran.end.why, Why::ApplicationBlocked);

@@ -73,10 +73,11 @@ impl TestCard {
         .concat();
         // SFI, first and last record, how many of them are authenticated offline.
         let certificates = application.records.iter().filter(|(sfi, ..)| *sfi == 3).count() as u8;
-        let signed = [[2 << 3, 1, 1, 1], [3 << 3, 1, certificates, 0], [SIGNED.0 << 3, 1, 1, 0]];
+        let file = application.row.signed_file << 3;
+        let signed = [[file, 1, 1, 1], [3 << 3, 1, certificates, 0], [SIGNED.0 << 3, 1, 1, 0]];
         match cid {
             TC => answer.extend(object(0x94, &signed.concat())),
-            ARQC if !tap.bare => answer.extend(object(0x94, &[2 << 3, 1, 1, 0])),
+            ARQC if !tap.bare => answer.extend(object(0x94, &[file, 1, 1, 0])),
             _ => answer.extend(object(0x5F34, &[application.row.psn / 10 * 16 + application.row.psn % 10])),
         }
         // Version, the card's number, its qualifiers again; a signature over the terminal's values and those.

@@ -51,7 +51,8 @@ impl Terminal {
                 let record = self.ok(&Command::read_record(sfi >> 3, n)).unwrap();
                 let content = tlv::find(&record, Tag(0x70)).unwrap().unwrap();
                 if n < first + signed {
-                    self.signed.extend_from_slice(content);
+                    let whole = sfi >> 3 > 10;
+                    self.signed.extend_from_slice(if whole { &record } else { content });
                 }
                 self.take(content);
             }

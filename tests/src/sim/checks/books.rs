@@ -2,11 +2,14 @@
 use super::outcomes;
 use crate::sim::{bank::Posting, model::given_up, world::World};
 use payterm_schema::{
-    AccountId, Kind, ObligationRecord, Outcome, Record, RequestRecord, Status,
-    kind::Mark,
-    outcome::Forwarding,
+    AccountId, Entry, Kind, ObligationRecord, Outcome, Record, RequestRecord, Status,
+    host::{EntryMode, Plan},
+    icc::{Icc, Tag},
+    kind::{Mark, Recovery},
+    outcome::{Authority, Forwarding},
     record::{Obligation, ObligationState},
 };
+use payterm_simulator::card::Given;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Journal as far as the books are compared with it.
@@ -175,4 +178,63 @@ pub fn sealed(world: &World) {
             o.key
         );
     }
+}
+
+/// What is wrong between the cards' own lists, the journal and the books: a TC is of an approved payment, one
+/// each, or no frame of its run stands in the books; an approval has its card's TC, or of a tap its ARQC.
+/// `unlisted`: the cryptogram of cards that keep no list. `stands`: the frame's payment stands in the books.
+pub fn cards_disagree(
+    journal: &[Entry],
+    cards: &[&[Given]],
+    unlisted: &[u8],
+    stands: impl Fn(&AccountId, &Plan) -> bool,
+) -> Vec<String> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
+    let approved = outcomes(journal).into_values().filter_map(|o| {
+        let pays = o.status == Status::Approved && o.kind.row().recovery == Recovery::Reverse;
+        // A card that was tapped gives no second cryptogram: the host answers its ARQC.
+        let tapped = o.entry == Some(EntryMode::Contactless) && o.authority != Some(Authority::Card);
+        Some((o.txn, tapped, o.chip?.cryptogram?)).filter(|_| pays)
+    });
+    let (by_tap, by_tc): (Vec<_>, Vec<_>) = approved.partition(|(_, tapped, _)| *tapped);
+    let cryptogram = Tag::new(0x9F26).expect("a tag");
+    let stood = |arqc: [u8; 8]| {
+        journal.iter().any(|e| match &e.record {
+            Record::Request(RequestRecord::Allowed { account, plan, .. }) => {
+                let bears = |icc: &Icc| icc.values(cryptogram).next() == Some(&arqc);
+                plan.icc.as_ref().is_some_and(bears) && stands(account, plan)
+            }
+            _ => false,
+        })
+    };
+    let mut wrong = Vec::new();
+    let (mut tcs, mut arqcs) = (BTreeSet::new(), BTreeSet::new());
+    for given in cards {
+        arqcs.extend(given.iter().filter(|g| g.cid == 0x80).map(|g| hex(&g.cryptogram)));
+        for tc in given.iter().filter(|g| g.cid == 0x40) {
+            let shown = hex(&tc.cryptogram);
+            let paid = by_tc.iter().filter(|(.., other)| *other == shown).count();
+            let asked = |g: &&Given| g.cid == 0x80 && g.aid == tc.aid && g.atc == tc.atc;
+            let arqc = given.iter().find(asked).map(|g| g.cryptogram);
+            if paid > 1 {
+                wrong.push(format!("one TC, {paid} payments"));
+            }
+            if paid == 0 && arqc.is_some_and(stood) {
+                wrong.push("the card gave a TC, nothing was told as approved, and the bank has it".into());
+            }
+            tcs.insert(shown);
+        }
+    }
+    let unlisted = hex(unlisted);
+    let strange = by_tc.iter().filter(|(.., shown)| *shown != unlisted && !tcs.contains(shown));
+    wrong.extend(strange.map(|(txn, ..)| format!("{txn} approved with a TC that no card gave")));
+    for (txn, _, shown) in &by_tap {
+        if !arqcs.contains(shown) {
+            wrong.push(format!("{txn} approved with an ARQC that no card gave"));
+        }
+        if by_tap.iter().filter(|(.., other)| other == shown).count() > 1 {
+            wrong.push(format!("{txn}: one ARQC, several payments"));
+        }
+    }
+    wrong
 }

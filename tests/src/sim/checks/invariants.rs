@@ -1,17 +1,17 @@
 //! The invariants of architecture §3, each by its number, where the world can judge them. What it cannot: 9
 //! in files, logs and core files (`tests/real/canary.rs`), 11 no ERROR in a log (`payments.rs` and `kills.rs`
 //! there); 1 and 3 are in `books.rs`, 1 to 6, 8 and 12 also in the model.
-use super::{outcomes, wrong_passwords};
+use super::{cards_disagree, outcomes, wrong_passwords};
 use crate::sim::world::{CODE, PAN, PAN2, PASSWORD, PASSWORD_00, PIN, SCRIPTED, TRACK2, World};
 use payterm_core::{Machine, State, Step};
 use payterm_schema::{
-    AccountRecord, HostMessage, Kind, ObligationRecord, Outcome, Record, RequestRecord, SettlementRecord,
-    Status,
+    AccountId, AccountRecord, HostMessage, Kind, ObligationRecord, Outcome, Record, RequestRecord,
+    SettlementRecord, Status,
     card::Depth,
-    host::{EntryMode, MessageKind},
+    host::{EntryMode, MessageKind, Plan},
     icc::Tag,
     kind::{Recovery, Side},
-    outcome::{Authority, Forwarding},
+    outcome::Forwarding,
     paper::PrintResult,
     record::{Duty, Ending, Entry, ObligationState},
 };
@@ -303,64 +303,16 @@ pub fn i2_tc_on_disk(world: &World, outcome: &Outcome) {
     assert!(tc, "invariant 2: approved without the card: {outcome:?}");
 }
 
-/// 1: the cards' own lists, the journal and the bank agree: a TC is of an approved payment, one each, or its
-/// frame stands nowhere.
+/// 1: the cards' own lists, the journal and the bank agree.
 pub fn i1_cards(world: &World) {
-    let approved: Vec<_> = outcomes(&world.journal)
-        .into_values()
-        .filter(|o| o.status == Status::Approved && o.kind.row().recovery == Recovery::Reverse)
-        .filter_map(|o| {
-            let tapped = o.entry == Some(EntryMode::Contactless) && o.authority != Some(Authority::Card);
-            Some((o.txn, tapped, o.chip?.cryptogram?))
-        })
-        .collect();
-    // A card that was tapped gives no second cryptogram: the host answers its ARQC.
-    let (by_tap, approved): (Vec<_>, Vec<_>) = approved.into_iter().partition(|(_, tapped, _)| *tapped);
-    let approved: Vec<_> = approved.into_iter().map(|(txn, _, shown)| (txn, shown)).collect();
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
-    let cryptogram = Tag::new(0x9F26).expect("a tag");
-    // The frames that bore this ARQC.
-    let frames = |arqc: [u8; 8]| {
-        world.journal.iter().filter_map(move |e| match &e.record {
-            Record::Request(RequestRecord::Allowed { account, plan, .. }) => {
-                let of = plan.icc.as_ref()?.values(cryptogram).next()? == arqc;
-                of.then(|| (account.clone(), plan.batch.get(), plan.stan.get()))
-            }
-            _ => None,
-        })
+    let cards: Vec<_> = world.cards.values().map(|card| card.lock().expect("a card")).collect();
+    let given: Vec<&[Given]> = cards.iter().map(|card| card.given()).collect();
+    let stands = |account: &AccountId, plan: &Plan| {
+        let book = (account.clone(), plan.batch.get(), plan.stan.get());
+        world.bank.books.get(&book).is_some_and(|p| !p.reversed)
     };
-    let mut tcs = BTreeSet::new();
-    for card in world.cards.values() {
-        let card = card.lock().expect("a card");
-        for given in card.given().iter().filter(|g| g.cid == 0x40) {
-            let shown = hex(&given.cryptogram);
-            let paid = approved.iter().filter(|(_, c)| *c == shown).count();
-            assert!(paid <= 1, "invariant 1: one TC, {paid} payments");
-            let stands = |book| world.bank.books.get(&book).is_some_and(|p| !p.reversed);
-            let asked = |g: &&Given| g.cid == 0x80 && g.aid == given.aid && g.atc == given.atc;
-            let arqc = card.given().iter().find(asked).map(|g| g.cryptogram);
-            let free = paid == 1 || arqc.is_none_or(|arqc| !frames(arqc).any(stands));
-            assert!(
-                free,
-                "invariant 1: the card gave a TC, nothing was told as approved, and the bank has it"
-            );
-            tcs.insert(shown);
-        }
-    }
-    let scripted = hex(&SCRIPTED);
-    let without: Vec<_> = approved.iter().filter(|(_, c)| *c != scripted && !tcs.contains(c)).collect();
-    assert!(without.is_empty(), "invariant 1: approved with a TC that no card gave: {without:?}");
-    let cards = world.cards.values().map(|card| card.lock().expect("a card"));
-    let arqcs: Vec<String> = cards
-        .flat_map(|card| {
-            card.given().iter().filter(|g| g.cid == 0x80).map(|g| hex(&g.cryptogram)).collect::<Vec<_>>()
-        })
-        .collect();
-    for (txn, _, shown) in &by_tap {
-        let paid = by_tap.iter().filter(|(_, _, other)| other == shown).count();
-        assert!(arqcs.contains(shown), "invariant 1: {txn} approved with an ARQC that no card gave");
-        assert!(paid == 1, "invariant 1: one ARQC, {paid} payments");
-    }
+    let wrong = cards_disagree(&world.journal, &given, &SCRIPTED, stands);
+    assert!(wrong.is_empty(), "invariant 1: {}", wrong.join("; "));
 }
 
 /// 8: every request ended, every obligation is answered or Stuck, every paper is out; in a time that somebody

@@ -1,0 +1,253 @@
+//! Chip cards at the real programs: paytermd with readers of a pcscd, or with its own, and test cards in
+//! them; and customers who pull their card out at any command.
+use crate::{
+    real::{
+        audit::{self, Said, Verdict},
+        pcscd::{Inserted, READERS},
+        stack::{Result, Stack, caller},
+        traffic::{Issued, PATIENCE},
+    },
+    sim::rng::Rng,
+};
+use payterm_dbus::Client;
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
+use payterm_schema::{
+    Kind, Outcome, Request, RequestKey, Status, Terminal, Time,
+    config::{Config, DeviceConfig, EmvConfig, Language},
+    device::DeviceKind,
+    request::RequestWire,
+};
+use payterm_simulator::card::{Given, PERSONAS, Personas, TestCard, ca_key_370, vpcd::Behaviour};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// A card that is not pulled and answers.
+pub const PLAIN: Behaviour = Behaviour { t0: false, pull_at: None, mute_at: None };
+/// Of every persona that is used here.
+const PIN: &str = "123456";
+/// More commands than a sale has.
+const COMMANDS: u32 = 20;
+/// Pulls between two settlements: a batch has room for both sales of each.
+const BATCH: u32 = 200;
+
+/// Readers of a terminal, by where cards are inserted and tapped.
+#[derive(Clone, Copy)]
+pub enum Readers {
+    /// The virtual ones of the pcscd that runs.
+    Pcscd,
+    /// The terminal's own, at these ports.
+    Own([u16; 2]),
+}
+impl Readers {
+    /// Own readers at ports that are free.
+    pub fn own() -> Result<Self> {
+        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        Ok(Self::Own([free[0].local_addr()?.port(), free[1].local_addr()?.port()]))
+    }
+    /// Ports of cards that are inserted, and tapped.
+    pub fn ports(self) -> [u16; 2] {
+        match self {
+            Self::Pcscd => READERS.map(|(_, port)| port),
+            Self::Own(ports) => ports,
+        }
+    }
+
+    /// A configuration with these readers, the test CA's key and the personas' applications.
+    pub fn configure(self, config: &mut Config) {
+        let kinds = [("chip", DeviceKind::ChipReader), ("tap", DeviceKind::ContactlessReader)];
+        config.devices.retain(|device| kinds.iter().all(|(_, kind)| device.kind != *kind));
+        for (n, (name, kind)) in kinds.into_iter().enumerate() {
+            let (driver, option, value) = match self {
+                Self::Pcscd => ("pcsc", "reader", READERS[n].0.to_owned()),
+                Self::Own(ports) => ("virtual", "card", format!("127.0.0.1:{}", ports[n])),
+            };
+            let mut device = DeviceConfig::new(name, kind, driver);
+            device.options.insert(option.into(), value.into());
+            config.devices.push(device);
+        }
+        config.terminal.language = Language::En;
+        let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
+        let emv = config.store.dir.with_file_name("emv.toml");
+        let aid = |last| {
+            format!(
+                "[[aid]]\naid = \"A0000003330101{last}\"\nversion = \"0030\"\n\
+                 tap = {{ most = 500_000, cvm = 1_000 }}\n"
+            )
+        };
+        let text = format!("version = 1\nkeys = [\"{key}\"]\n{}{}", aid("01"), aid("02"));
+        std::fs::write(&emv, text).expect("a file");
+        // A card is mute soon.
+        config.emv = Some(EmvConfig { card_ms: 500, ..EmvConfig::new(emv) });
+    }
+}
+
+/// The persona's card, of today.
+pub fn card(persona: &str) -> Result<TestCard> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+    let today = Time(now.try_into()?).local(480);
+    let bcd = |n: u8| n / 10 * 16 + n % 10;
+    let date = [(today.year() % 100) as u8, today.month().into(), today.day()].map(bcd);
+    Ok(TestCard::new(&Personas::parse(PERSONAS)?, persona, date)?)
+}
+
+/// A counter at which cards are pulled.
+struct Counter {
+    stack: Stack,
+    readers: Readers,
+    client: Client,
+    virtuals: VirtualControl,
+    cards: BTreeMap<&'static str, TestCard>,
+    issued: Vec<Issued>,
+    verdict: Verdict,
+}
+
+/// So many customers pull their card out at a command, the first at each in turn, the others at random; after
+/// each of them somebody pays. In the end journal, papers, acquirer and the cards' own lists are compared.
+pub async fn pulls(readers: Readers, count: u32, seed: u64) -> Result<Verdict> {
+    let mut counter = Counter::new(readers, seed).await?;
+    let mut rng = Rng::new(seed);
+    for n in 0..count {
+        let (persona, at) = match n {
+            0..COMMANDS => ("debit", n + 1),
+            _ => {
+                let personas = ["debit", "debit", "offline", "refuses-after-approval"];
+                (personas[rng.roll(4) as usize], 1 + rng.roll(COMMANDS.into()) as u32)
+            }
+        };
+        counter.sale(n, "pulled", persona, Behaviour { pull_at: Some(at), ..PLAIN }).await?;
+        let next = counter.sale(n, "next", "debit", PLAIN).await?;
+        if next.status != Status::Approved {
+            let line = format!("behind a pull at {at} of {persona}: {:?} {:?}", next.status, next.reason);
+            counter.verdict.unexplained.push(line);
+        }
+        counter.verdict.blows += 1;
+        if n % BATCH == BATCH - 1 || n == count - 1 {
+            counter.settle(n).await?;
+        }
+    }
+    counter.end().await
+}
+
+impl Counter {
+    async fn new(readers: Readers, seed: u64) -> Result<Self> {
+        let stack = Stack::start(|config, _| {
+            readers.configure(config);
+            config.log.level = "warn".into();
+            let papers = config.store.dir.with_file_name("papers.txt");
+            for device in config.devices.iter_mut().filter(|d| d.name == "printer") {
+                device.address = Some(format!("file:{}", papers.display()));
+                device.options.insert("paper_mm".into(), 80.into());
+            }
+        })?;
+        let mut cards = BTreeMap::new();
+        for persona in ["debit", "offline", "refuses-after-approval"] {
+            cards.insert(persona, card(persona)?);
+        }
+        let (client, virtuals) = (stack.client().await?, stack.virtuals()?);
+        let verdict = Verdict { seed, ..Verdict::default() };
+        Ok(Self { stack, readers, client, virtuals, cards, issued: Vec::new(), verdict })
+    }
+
+    async fn start(&mut self, wire: RequestWire) -> Result<RequestKey> {
+        let mut issued = Issued::new(wire.clone());
+        let key = self.client.start(&caller(), Request::try_from(wire)?).await?;
+        issued.started = true;
+        self.issued.push(issued);
+        Ok(key)
+    }
+
+    /// A sale; who is told that the card was not read inserts it again.
+    async fn sale(&mut self, n: u32, who: &str, persona: &'static str, how: Behaviour) -> Result<Outcome> {
+        // Another amount than the last one's, which the screen may still show, and none that the demo world
+        // has a rule for; a card has 10,000.00.
+        let amount = format!("{}.{:02}", if who == "next" { 2 } else { 0 }, 10 + n % 90);
+        let id = format!("{who}-{n}");
+        let key = self
+            .start(RequestWire {
+                note: Some(id.clone()),
+                id,
+                kind: Kind::Sale.name().into(),
+                amount: Some(amount.clone()),
+                currency: Some("CNY".into()),
+                ..RequestWire::default()
+            })
+            .await?;
+        self.virtuals.wait_screen(&amount, PATIENCE)?;
+        let mut how = how;
+        loop {
+            let card = self.cards.remove(persona).ok_or("a card that is away")?;
+            let [port, _] = self.readers.ports();
+            let inserted = Inserted::insert(card, port, how)?;
+            let outcome = self.word(&key, how.pull_at.is_some()).await;
+            let card = match self.readers {
+                Readers::Pcscd => inserted.take_out()?,
+                Readers::Own(_) => inserted.pull()?,
+            };
+            self.cards.insert(persona, card);
+            if let Some(outcome) = outcome? {
+                return Ok(outcome);
+            }
+            how = PLAIN;
+        }
+    }
+
+    /// The outcome of a sale whose card is in the reader; none: it was pulled, and is to be inserted again.
+    async fn word(&mut self, key: &RequestKey, pulled: bool) -> Result<Option<Outcome>> {
+        let (me, began) = (caller(), Instant::now());
+        let mut outcome = std::pin::pin!(self.client.wait(&me, key, true));
+        while began.elapsed() < PATIENCE {
+            if let Ok(outcome) = tokio::time::timeout(Duration::from_millis(4), &mut outcome).await {
+                return Ok(Some(outcome?));
+            }
+            // Refused, unless the pad asks for it.
+            let _ = self.virtuals.pin(PIN, When::Now);
+            if pulled && self.virtuals.wait_screen("Card not read", Duration::ZERO).is_ok() {
+                return Ok(None);
+            }
+        }
+        Err(format!("{key} does not end: {:?}", self.virtuals.screen()).into())
+    }
+
+    /// Settles the batch: each TC is told, once.
+    async fn settle(&mut self, n: u32) -> Result<()> {
+        let kind = Kind::Settlement.name().to_owned();
+        let key =
+            self.start(RequestWire { id: format!("batch-{n}"), kind, ..RequestWire::default() }).await?;
+        let outcome = self.client.wait(&caller(), &key, true).await?;
+        if outcome.status != Status::Approved {
+            self.verdict.unexplained.push(format!("{key}: {:?} {:?}", outcome.status, outcome.reason));
+        }
+        Ok(())
+    }
+
+    /// All that is owed is answered, all papers are out; then the books are compared.
+    async fn end(mut self) -> Result<Verdict> {
+        let (me, began) = (caller(), Instant::now());
+        let open = loop {
+            let open = self.client.obligations(&me).await?;
+            let rests = open.is_empty() && self.client.papers(&me).await?.is_empty();
+            if rests || began.elapsed() > PATIENCE {
+                break open;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let said = Said { obligations: open, totals: self.client.totals(&me).await? };
+        if !self.stack.stop_daemon()? {
+            self.verdict.unexplained.push("the daemon did not stop in order".into());
+        }
+        audit::judge(&self.stack, &self.issued, &said, &mut self.verdict)?;
+        let given: Vec<&[Given]> = self.cards.values().map(TestCard::given).collect();
+        audit::cards(&self.stack, &given, &mut self.verdict)?;
+        let log = std::fs::read_to_string(self.stack.daemon_log())?;
+        let errors = log.lines().filter(|l| l.contains("ERROR")).take(10);
+        self.verdict.unexplained.extend(errors.map(|l| format!("the log has {l}")));
+        if !self.verdict.ok() {
+            self.stack.keep();
+            self.verdict.kept = Some(self.stack.dir.clone());
+        }
+        Ok(self.verdict)
+    }
+}
