@@ -278,7 +278,7 @@ fn locator(value: &[u8]) -> Vec<String> {
 /// Data object list.
 fn list(value: &[u8]) -> Vec<String> {
     match dol::entries(value) {
-        Ok(entries) => entries.into_iter().map(|(tag, len)| format!("{}, {len} bytes", named(tag))).collect(),
+        Ok(entries) => entries.into_iter().map(|(tag, len)| format!("{} [{len}]", named(tag))).collect(),
         Err(why) => vec![format!("malformed: {why}")],
     }
 }
@@ -557,7 +557,7 @@ mod tests {
         assert!(lines(0x94, &[0x10, 1, 2])[0].starts_with("malformed"));
         assert_eq!(
             lines(0x8C, &[0x9F, 0x02, 6, 0xDF, 0x7F, 1]),
-            ["9F02 Amount, Authorised (Numeric), 6 bytes", "DF7F, 1 bytes",]
+            ["9F02 Amount, Authorised (Numeric) [6]", "DF7F [1]",]
         );
         assert!(lines(0x9F38, &[0x9F])[0].starts_with("malformed"));
         assert_eq!(lines(0x9F4A, &[0x82]), ["82 Application Interchange Profile"]);

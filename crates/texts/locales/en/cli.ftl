@@ -199,7 +199,7 @@ cli-reconcile-written-off = written off here, the acquirer counts it
 cli-reconcile-unknown = unknown here, the acquirer counts it
 
 # emv: objects, certificates, cards. Names of objects and bits are the books'.
-cli-emv-object = { $tag } { $name }, { $length } bytes
+cli-emv-object = { $tag } [{ $length }] { $name }
 cli-emv-unknown = unknown
 cli-emv-hidden = hidden
 cli-emv-ca-key = CA key { $rid } { $index }

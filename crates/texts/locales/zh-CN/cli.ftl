@@ -199,7 +199,7 @@ cli-reconcile-written-off = 本机已核销,收单机构计入
 cli-reconcile-unknown = 本机结果未知,收单机构计入
 
 # emv:数据元、证书、卡片。数据元和位的名称沿用规范原文。
-cli-emv-object = { $tag } { $name },{ $length } 字节
+cli-emv-object = { $tag } [{ $length }] { $name }
 cli-emv-unknown = 未知
 cli-emv-hidden = 不显示
 cli-emv-ca-key = 认证中心公钥 { $rid } { $index }
