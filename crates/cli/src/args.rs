@@ -21,6 +21,7 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   20  self-test: something needs attention
   21  self-test: something does not work
   22  reconcile: the two sides differ
+  23  emv cert, emv card: a certificate is not good, or the card's run did not end with its AAC
   30  inhibited: do not update or restart now";
 
 pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus

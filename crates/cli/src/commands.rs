@@ -7,6 +7,7 @@ mod completion;
 mod completion_cancel;
 mod confirm;
 mod devices;
+mod emv;
 mod explain;
 mod frame;
 mod generated;
@@ -143,6 +144,14 @@ pub enum Command {
         #[command(subcommand)]
         action: frame::FrameAction,
     },
+    /// Chip cards: data objects, certificates and cards explained, without the terminal.
+    ///
+    /// Card numbers are masked, names and tracks hidden. What stands on the command line lands in the shell's
+    /// history: real card data are better read from stdin.
+    Emv {
+        #[command(subcommand)]
+        action: emv::EmvAction,
+    },
     /// Prints the completions of a shell.
     Completions {
         shell: Shell,
@@ -203,6 +212,7 @@ impl Command {
             Command::Vault { action } => vault::run(ui, action),
             Command::Journal { action } => journal::run(global, ui, action).await,
             Command::Frame { action } => action.run(ui),
+            Command::Emv { action } => emv::run(ui, action),
             Command::Completions { shell } => {
                 generated::completions(shell);
                 Ok(0)

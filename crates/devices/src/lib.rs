@@ -10,6 +10,7 @@
 pub mod card;
 mod display;
 mod drivers;
+pub mod emv_config;
 pub mod emv_kernel;
 pub mod error;
 mod escpos;

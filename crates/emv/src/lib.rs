@@ -8,6 +8,7 @@ pub mod command;
 pub mod contact;
 pub mod dol;
 pub mod exchange;
+pub mod explain;
 mod fci;
 pub mod hidden;
 mod link;

@@ -4,6 +4,7 @@
 //! Every signature gives back what was signed: 6A, a format, content, SHA-1 over it and over what is not
 //! repeated in it, BC. The checks stand in the order of the book; the first that fails is the [`Flaw`].
 mod certificate;
+pub mod chain;
 mod key;
 
 pub use key::{CaKey, CardKey, KeyFault, MODULUS_MAX, MODULUS_MIN};

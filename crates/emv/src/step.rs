@@ -377,4 +377,6 @@ pub enum Fired {
     NoReply,
     /// A signature over the first cryptogram is wrong.
     Signature,
+    /// The run goes to an AAC, whatever was found.
+    Depth,
 }

@@ -72,7 +72,8 @@ pub struct Row {
     pub source: Source,
     /// Templates in which it comes.
     pub templates: &'static [Tag],
-    /// It is, or holds, card number, track, name, expiry or PIN.
+    /// It is, or holds, card number, track, name, expiry or PIN. A card's certificates hold its number: whoever
+    /// has the public keys of authority and issuer reads it.
     pub sensitive: bool,
 }
 
@@ -197,7 +198,7 @@ pub const DICTIONARY: [Row; 140] = [
     row(0x9F26, "Application Cryptogram", B, (8, 8), Card).of(ANSWER),
     row(0x9F27, "Cryptogram Information Data", B, (1, 1), Card).of(ANSWER),
     row(0x9F2A, "Kernel Identifier", B, (1, 8), Card).of(ENTRY),
-    row(0x9F2D, "ICC PIN Encipherment Public Key Certificate", B, (0, 248), Card).of(RECORD),
+    row(0x9F2D, "ICC PIN Encipherment Public Key Certificate", B, (0, 248), Card).of(RECORD).sensitive(),
     row(0x9F2E, "ICC PIN Encipherment Public Key Exponent", B, (1, 3), Card).of(RECORD),
     row(0x9F2F, "ICC PIN Encipherment Public Key Remainder", B, (0, 248), Card).of(RECORD),
     row(0x9F32, "Issuer Public Key Exponent", B, (1, 3), Card).of(RECORD),
@@ -218,7 +219,7 @@ pub const DICTIONARY: [Row; 140] = [
     row(0x9F43, "Application Reference Currency Exponent", N, (1, 4), Card).of(RECORD),
     row(0x9F44, "Application Currency Exponent", N, (1, 1), Card).of(RECORD),
     row(0x9F45, "Data Authentication Code", B, (2, 2), Card),
-    row(0x9F46, "ICC Public Key Certificate", B, (0, 248), Card).of(RECORD),
+    row(0x9F46, "ICC Public Key Certificate", B, (0, 248), Card).of(RECORD).sensitive(),
     row(0x9F47, "ICC Public Key Exponent", B, (1, 3), Card).of(RECORD),
     row(0x9F48, "ICC Public Key Remainder", B, (0, 248), Card).of(RECORD),
     row(0x9F49, "Dynamic Data Authentication Data Object List", B, (0, 252), Card).of(RECORD),

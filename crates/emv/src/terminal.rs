@@ -250,6 +250,9 @@ impl Parameters {
 pub enum Depth {
     /// To a cryptogram.
     Full,
+    /// To an AAC: as `Full`, and by contact the card is asked to decline whatever was found. A tapped card
+    /// cannot be asked for that: it is told that the issuer must be (9F66), so that it approves nothing.
+    Decline,
     /// The records are read, the card is asked for nothing.
     Read,
 }

@@ -40,6 +40,12 @@ pub fn read(bytes: &[u8]) -> Reader<'_> {
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
+impl<'a> Reader<'a> {
+    /// What is not read yet; nothing behind an error.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
 impl<'a> Iterator for Reader<'a> {
     type Item = Result<Tlv<'a>, TlvError>;
     fn next(&mut self) -> Option<Self::Item> {

@@ -5,6 +5,7 @@ mod captured;
 mod chip;
 mod common;
 mod counter;
+mod emv;
 mod independent;
 mod inhibitors;
 mod kills;

@@ -4,10 +4,7 @@ use crate::{Failure, args::account, secret, ui::Ui};
 use clap::{Args, Subcommand, ValueEnum};
 use payterm_schema::{AccountId, Fault, secret::SecretBytes};
 use payterm_vault::{SealingKey, Vault};
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit},
-};
+use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use std::{
     fs::{File, OpenOptions},
@@ -87,11 +84,7 @@ pub enum KeyAlgorithm {
 }
 
 pub fn run(ui: &Ui, action: VaultAction) -> Result<u8, Failure> {
-    // Key components stand in this process's memory: no core file, and nobody reads it (as in paytermd).
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(|e| Failure::local(std::io::Error::from(e)))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|e| Failure::local(std::io::Error::from(e)))?;
+    secret::keep_in()?;
     match action {
         VaultAction::Init { at } => {
             if !at.state.exists() {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 mod apply;
 mod common;
+mod emv;
 mod offline;
 mod pages;
 mod requests;

@@ -4,6 +4,7 @@ use crate::{
     Reply, Tag,
     command::Cryptogram,
     step::{By, Fired, Lie, Note, Online, Step, Then, Verdict, Why},
+    terminal::Depth,
     verification::Tsi,
 };
 
@@ -21,12 +22,19 @@ pub(super) fn begin(run: &mut Run) -> Turn {
     } else {
         (Fired::Nothing, Cryptogram::Tc)
     };
+    run.log.push(Note::Action(fired, kind));
+    let kind = match run.transaction.depth {
+        Depth::Decline => {
+            run.log.push(Note::Action(Fired::Depth, Cryptogram::Aac));
+            Cryptogram::Aac
+        }
+        Depth::Full | Depth::Read => kind,
+    };
     match kind {
         Cryptogram::Tc => run.put(0x8A, b"Y1")?,
         Cryptogram::Aac => run.put(0x8A, b"Z1")?,
         Cryptogram::Arqc => {}
     }
-    run.log.push(Note::Action(fired, kind));
     let (command, asked) = cryptogram::ask(run, kind, 0x8C)?;
     Ok(Go::Send(command, Phase::Action(asked)))
 }

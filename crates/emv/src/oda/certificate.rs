@@ -8,24 +8,24 @@ use crate::{Tag, Tags};
 use zeroize::Zeroizing;
 
 /// Where a certificate stands, and what it is.
-struct Place {
-    certificate: Tag,
+pub(super) struct Place {
+    pub(super) certificate: Tag,
     exponent: Tag,
-    remainder: Tag,
-    format: u8,
+    pub(super) remainder: Tag,
+    pub(super) format: u8,
     /// Bytes of what names its owner: identifier of an issuer, number of a card.
-    owner: usize,
+    pub(super) owner: usize,
 }
-const ISSUER: Place =
+pub(super) const ISSUER: Place =
     Place { certificate: Tag(0x90), exponent: Tag(0x9F32), remainder: Tag(0x92), format: 0x02, owner: 4 };
-const CARD: Place = Place {
+pub(super) const CARD: Place = Place {
     certificate: Tag(0x9F46),
     exponent: Tag(0x9F47),
     remainder: Tag(0x9F48),
     format: 0x04,
     owner: 10,
 };
-const PIN: Place = Place {
+pub(super) const PIN: Place = Place {
     certificate: Tag(0x9F2D),
     exponent: Tag(0x9F2E),
     remainder: Tag(0x9F2F),
@@ -38,20 +38,20 @@ const PAN: Tag = Tag(0x5A);
 const RSA: u8 = 0x01;
 
 /// What a certificate says of its key.
-struct Fields<'a> {
-    owner: &'a [u8],
+pub(super) struct Fields<'a> {
+    pub(super) owner: &'a [u8],
     /// MMYY.
-    expiry: [u8; 2],
-    serial: [u8; 3],
-    hash_algorithm: u8,
-    key_algorithm: u8,
-    key_len: usize,
-    exponent_len: usize,
+    pub(super) expiry: [u8; 2],
+    pub(super) serial: [u8; 3],
+    pub(super) hash_algorithm: u8,
+    pub(super) key_algorithm: u8,
+    pub(super) key_len: usize,
+    pub(super) exponent_len: usize,
     /// The modulus, or its first bytes; filled up with BB.
-    modulus: &'a [u8],
+    pub(super) modulus: &'a [u8],
 }
 impl<'a> Fields<'a> {
-    fn of(content: &'a [u8], owner: usize) -> Option<Self> {
+    pub(super) fn of(content: &'a [u8], owner: usize) -> Option<Self> {
         let (_format, rest) = content.split_first()?;
         let (owner, rest) = rest.split_at_checked(owner)?;
         let (&[m, y, a, b, c, hash_algorithm, key_algorithm, key_len, exponent_len], modulus) =
@@ -110,12 +110,19 @@ fn certified(
     })
 }
 
+/// The authority's key that the card names.
+pub(super) fn ca_key<'k>(keys: Keys<'k>, rid: [u8; 5], tags: &Tags) -> Result<&'k PublicKey, Flaw> {
+    let &[index] = super::need(tags, CA_INDEX)? else { return Err(Flaw::Length(CA_INDEX)) };
+    let ca = keys.ca.iter().find(|ca| ca.rid == rid && ca.index == index).ok_or(Flaw::NoCaKey(index))?;
+    Ok(&ca.key)
+}
+
 /// The issuer's key.
 pub(super) fn issuer_key(keys: Keys<'_>, rid: [u8; 5], tags: &Tags) -> Result<PublicKey, Flaw> {
     let &[index] = super::need(tags, CA_INDEX)? else { return Err(Flaw::Length(CA_INDEX)) };
-    let ca = keys.ca.iter().find(|ca| ca.rid == rid && ca.index == index).ok_or(Flaw::NoCaKey(index))?;
+    let ca = ca_key(keys, rid, tags)?;
     let pan = pan(tags)?;
-    certified(&ca.key, tags, &ISSUER, &[], &|fields| {
+    certified(ca, tags, &ISSUER, &[], &|fields| {
         if !names_issuer(fields.owner, &*pan) {
             return Err(Flaw::Issuer);
         }

@@ -7,6 +7,7 @@ use crypto_bigint::{
 };
 use proptest::prelude::*;
 
+mod chain;
 mod signatures;
 
 const RID: [u8; 5] = [0xA0, 0, 0, 3, 0x33];

@@ -106,7 +106,7 @@ fn options(run: &mut Run, reply: &Reply) -> Turn {
     if given == Cryptogram::Tc && needs & ONLINE_REQUIRED != 0 {
         return Err(Why::Lied(Lie::Cryptogram));
     }
-    if given == Cryptogram::Aac && run.transaction.depth == Depth::Full {
+    if given == Cryptogram::Aac && run.transaction.depth != Depth::Read {
         return Ok(Go::End(Verdict::Declined, Why::Card));
     }
     let files = run.tags.get(Tag(0x94)).map(locate).transpose()?.unwrap_or_default();

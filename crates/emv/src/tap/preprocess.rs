@@ -1,7 +1,7 @@
 //! Pre-processing (EMV contactless Book A, pre-processing): before a card is there, which applications may be
 //! tapped for this payment, and what the terminal asks of the card.
 use super::Kernel;
-use crate::terminal::{Aid, Parameters, TapLimits, Terminal, Transaction};
+use crate::terminal::{Aid, Depth, Parameters, TapLimits, Terminal, Transaction};
 
 /// An application of the terminal with its kernel, for this payment.
 #[derive(Clone, Copy)]
@@ -47,6 +47,7 @@ fn qualifiers(terminal: &Terminal, aid: &Aid, limits: TapLimits, payment: &Trans
     let online = payment.amount > limits.floor
         || payment.amount == 0
         || payment.force_online
+        || payment.depth == Depth::Decline
         || terminal.is_online_only();
     let needs = bit(online, ONLINE_REQUIRED) | bit(payment.amount >= limits.cvm, CVM_REQUIRED);
     [can, needs, 0, 0x80]
@@ -55,7 +56,7 @@ fn qualifiers(terminal: &Terminal, aid: &Aid, limits: TapLimits, payment: &Trans
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::{Depth, Limits, TerminalData};
+    use crate::terminal::{Limits, TerminalData};
 
     fn qualifiers_of(change: impl Fn(&mut TerminalData, &mut Aid, &mut Transaction)) -> Option<String> {
         let mut data = TerminalData {
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!(of(|d, _, _| d.capabilities[1] = 0x08).as_deref(), Some("30000080"), "no PIN, no pen");
         assert_eq!(of(|_, a, _| a.online_pin = false).as_deref(), Some("32000080"));
         assert_eq!(of(|_, _, p| p.force_online = true).as_deref(), Some("36800080"));
+        assert_eq!(of(|_, _, p| p.depth = Depth::Decline).as_deref(), Some("36800080"));
         assert_eq!(of(|_, a, _| a.tap = None), None, "not for taps");
         assert_eq!(of(|_, a, _| a.name = vec![0xA0, 0, 0, 0, 3, 0x10, 0x10]), None, "no kernel for it");
     }
