@@ -159,6 +159,10 @@ impl Counter {
                 Some(notice) = notices.next() => self.show(&notice),
             }
         };
+        // What was told before the outcome, and is read behind it.
+        while let Ok(Some(notice)) = tokio::time::timeout(Duration::from_millis(50), notices.next()).await {
+            self.show(&notice);
+        }
         println!("app      < {}", outcome.status.name());
         for (label, value) in self.texts.outcome_lines(&outcome, &payterm_schema::zone::Zone::default()) {
             println!("           {label}: {value}");
