@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bus_load;
 pub mod chip;
 pub mod counter;
+pub mod demo_cards;
 pub mod disk;
 pub mod drain;
 pub mod kills;

@@ -24,6 +24,7 @@ pub use persona::{Certificate, PERSONAS, Persona, PersonaError, Personas};
 use crypt::Derivation;
 use issue::{Application, CardKeys, object};
 use payterm_emv::{Tag, tlv};
+use payterm_schema::Time;
 use rsa::{Pair, sha1};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,13 @@ mod sw {
     pub const NO_DATA: u16 = 0x6A88;
     pub const INSTRUCTION: u16 = 0x6D00;
     pub const CLASS: u16 = 0x6E00;
+}
+
+/// Day in China as cards and terminals say it: YYMMDD, BCD.
+pub fn day(at: Time) -> [u8; 3] {
+    let local = at.local(8 * 60);
+    let year = local.year().rem_euclid(100) as u8;
+    [year, u8::from(local.month()), local.day()].map(|n| n / 10 * 16 + n % 10)
 }
 
 /// Data, or a status word.

@@ -5,13 +5,20 @@ use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Notice, OperatorId, OperatorRequest, Outcome, Request, RequestKey, Status, Terminal, Time,
+    card::Interface,
     config::{Config, Language},
+    host::EntryMode,
     notice::Screen,
     request::RequestWire,
     selftest::Verdict,
 };
-use payterm_tests::real::stack::{Result, Stack, caller};
+use payterm_simulator::world::personas;
+use payterm_tests::real::{
+    demo_cards::ChipReaders,
+    stack::{Result, Stack, caller, until},
+};
 use payterm_texts::Texts;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const SOON: When = When::Within(Duration::from_secs(10));
@@ -31,8 +38,8 @@ fn main() -> std::process::ExitCode {
     let verb = std::env::args().nth(1).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(Into::into).and_then(|rt| match verb.as_str() {
-        "demo" => rt.block_on(demo(language)),
-        "run" => rt.block_on(run(language)),
+        "demo" => rt.block_on(demo(language, ChipReaders::start()?)),
+        "run" => rt.block_on(run(language, &ChipReaders::of_the_terminal("another shell reaches it")?)),
         _ => Err("payterm-demo demo | run".into()),
     });
     match done {
@@ -52,12 +59,18 @@ fn terminal(config: &mut Config, language: Language) {
         config.terminal.city = "Shanghai".into();
     }
 }
-fn start(language: Language) -> Result<Stack> {
-    Stack::start(|config, _| terminal(config, language))
+fn start(language: Language, readers: &ChipReaders, change: impl FnOnce(&mut Config)) -> Result<Stack> {
+    let mut configured = Ok(());
+    let stack = Stack::start(|config, _| {
+        terminal(config, language);
+        configured = readers.configure(config);
+        change(config);
+    })?;
+    configured.map(|()| stack)
 }
 
-async fn run(language: Language) -> Result<()> {
-    let mut stack = start(language)?;
+async fn run(language: Language, readers: &ChipReaders) -> Result<()> {
+    let mut stack = start(language, readers, |_| ())?;
     let bus = &stack.bus;
     let dir = stack.dir.display();
     println!("paytermd runs. Talk to it from another shell:\n");
@@ -74,6 +87,17 @@ async fn run(language: Language) -> Result<()> {
         "  paytermctl virtual swipe {}={}1200000000 && paytermctl virtual --wait 10 pin {PIN}",
         ALICE.0, ALICE.1
     );
+    let [insert, tap] = readers.ports;
+    let held = |persona, port| {
+        format!(
+            "(sleep 8; echo quit) | payterm-card {persona} --state {dir}/{persona}.card --connect \
+             127.0.0.1:{port}"
+        )
+    };
+    println!("or the customer has a chip card, which is inserted, or tapped (1,000.00 without a PIN):");
+    println!("  {} & paytermctl virtual --wait 10 pin {PIN}", held("debit", insert));
+    println!("  {}", held("qpboc-online", tap));
+    println!("and then:");
     println!("  paytermctl virtual --wait 10 papers --count 2          # the slips, counted since the start");
     println!("  paytermctl devices; paytermctl totals; paytermctl list");
     println!("  payterm-acquirer balances --state {dir}/acquirer");
@@ -100,6 +124,8 @@ struct Counter {
     texts: Texts,
     language: Language,
     papers: u64,
+    /// What the customer does at the page that asks for a card: told behind it.
+    act: Option<String>,
 }
 
 impl Counter {
@@ -133,6 +159,10 @@ impl Counter {
                 Some(notice) = notices.next() => self.show(&notice),
             }
         };
+        // What was told before the outcome, and is read behind it.
+        while let Ok(Some(notice)) = tokio::time::timeout(Duration::from_millis(50), notices.next()).await {
+            self.show(&notice);
+        }
         println!("app      < {}", outcome.status.name());
         for (label, value) in self.texts.outcome_lines(&outcome, &payterm_schema::zone::Zone::default()) {
             println!("           {label}: {value}");
@@ -140,7 +170,7 @@ impl Counter {
         Ok(outcome)
     }
 
-    fn show(&self, notice: &Notice) {
+    fn show(&mut self, notice: &Notice) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let now = Time(now.as_millis().try_into().unwrap_or(0));
         if let Notice::Phase { screen, .. } = notice
@@ -158,6 +188,11 @@ impl Counter {
             };
             for (i, line) in self.texts.screen(screen, &context).into_iter().enumerate() {
                 println!("{} {line}", if i == 0 { "display  |" } else { "         |" });
+            }
+            if let Screen::Present { .. } = screen
+                && let Some(act) = self.act.take()
+            {
+                println!("customer > {act}");
             }
         }
     }
@@ -284,6 +319,25 @@ fn of(kind: &str, id: &str, original: &str, amount: Option<&str>) -> RequestWire
     }
 }
 
+/// The acquirer's posting of a payment and the one that undoes it; none: it was not undone.
+fn reversal(stack: &Stack, o: &Outcome) -> Result<Option<String>> {
+    let all: Vec<Value> = serde_json::from_str(&stack.acquirer(&["ledger", "--json"])?)?;
+    let stan = o.stan.map(|stan| stan.get().into());
+    let sale = all.iter().find(|p| p["kind"] == "sale" && p["stan"].as_u64() == stan).ok_or("no posting")?;
+    let undone = all.iter().find(|p| p["kind"] == "reversal" && p["undoes"] == sale["id"]);
+    let Some(undone) = undone else { return Ok(None) };
+    let (mut both, mut of_them) = (String::new(), false);
+    for line in stack.acquirer(&["ledger"])?.lines() {
+        if let Some(id) = line.split_whitespace().next().and_then(|id| id.parse::<i64>().ok()) {
+            of_them = [&sale["id"], &undone["id"]].iter().any(|one| **one == id);
+        }
+        if of_them {
+            both = both + line + "\n";
+        }
+    }
+    Ok(Some(both))
+}
+
 impl Counter {
     /// Start-up, sign-in with the acquirer, self-test.
     async fn opening(&self, stack: &Stack) -> Result<()> {
@@ -405,6 +459,81 @@ impl Counter {
         Ok(())
     }
 
+    /// A sale with a test card, which is inserted or tapped when it is asked for, and taken away in the end.
+    async fn by_chip(
+        &mut self,
+        readers: &mut ChipReaders,
+        (id, amount): (&str, &str),
+        (persona, way): (&str, Interface),
+        pin: bool,
+    ) -> Result<Outcome> {
+        self.act = Some(
+            match way {
+                Interface::Contact => self.asks("插卡:", "inserts the card "),
+                Interface::Contactless => self.asks("挥卡:", "taps the card "),
+            } + persona,
+        );
+        let mut held = None;
+        let o = self
+            .pay(sale(id, amount), |h| {
+                h.wait_screen(amount, Duration::from_secs(10))?;
+                held = Some(readers.present(persona, way)?);
+                if pin {
+                    h.pin(PIN, SOON)?;
+                }
+                Ok(())
+            })
+            .await?;
+        readers.take(persona, held.ok_or("no card")?)?;
+        let entry = match way {
+            Interface::Contact => EntryMode::Chip,
+            Interface::Contactless => EntryMode::Contactless,
+        };
+        if (o.entry, o.pin) != (Some(entry), pin) {
+            return Err(format!("{persona}: {:?}, PIN {}", o.entry, o.pin).into());
+        }
+        // The card was authenticated by its CA key: no bit of the first byte says otherwise.
+        let chip = o.chip.as_deref().ok_or("no chip data")?;
+        if way == Interface::Contact && !chip.tvr.as_deref().is_some_and(|tvr| tvr.starts_with("00")) {
+            return Err(format!("{persona}: TVR {:?}", chip.tvr).into());
+        }
+        Ok(o)
+    }
+
+    /// Chip cards: inserted, tapped without and with a PIN, and one that refuses what the bank has approved.
+    async fn chip_cards(&mut self, stack: &Stack, readers: &mut ChipReaders) -> Result<()> {
+        self.title("插卡消费,输入密码", "an inserted chip card, with PIN");
+        let o = self.by_chip(readers, ("chip-1", "30.00"), ("debit", Interface::Contact), true).await?;
+        expect("inserted", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("小额挥卡,免密免签", "a small tap, without a PIN");
+        let tapped = ("qpboc-online", Interface::Contactless);
+        let o = self.by_chip(readers, ("chip-2", "25.00"), tapped, false).await?;
+        expect("tapped", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("大额挥卡,输入密码", "a tap above that limit, with PIN");
+        let o = self.by_chip(readers, ("chip-3", "1200.00"), tapped, true).await?;
+        expect("tapped with PIN", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title(
+            "银行批准后卡片拒绝,自动冲正",
+            "the card refuses what the bank has approved: it is taken back",
+        );
+        let refuses = ("refuses-after-approval", Interface::Contact);
+        let o = self.by_chip(readers, ("chip-4", "15.00"), refuses, false).await?;
+        expect("refused by the card", &o, Status::Declined, Some("card-refused-approval"))?;
+        let mut seen = None;
+        until("the reversal", || {
+            seen = reversal(stack, &o).ok().flatten();
+            seen.is_some()
+        })?;
+        println!("acquirer   {}", seen.unwrap_or_default().trim().replace('\n', "\n           "));
+        Ok(())
+    }
+
     /// The printer runs out of paper: the terminal says so until it has some, and the slips come then.
     async fn out_of_paper(&mut self) -> Result<()> {
         self.title("打印机缺纸", "the printer is out of paper");
@@ -502,33 +631,72 @@ impl Counter {
             - totals.iter().map(|t| t.credit_minor).sum::<u64>();
         let net = stack.net("cup")?;
         println!("acquirer   {}", stack.acquirer(&["check"])?.trim_end().replace('\n', "\n           "));
-        let expected = 1234 + 2000 + 880 + 990 + 660 - 2000 - 234 + 4310;
+        let expected = 1234 + 2000 + 880 + 990 + 3000 + 2500 + 120_000 + 660 - 2000 - 234 + 4310;
         if i64::try_from(sum)? != expected || net != expected {
             return Err(format!("totals {sum}, the acquirer's books {net}, expected {expected}").into());
         }
         Ok(())
     }
+
+    /// The batch is settled, and the bank is told the certificate of the chip card that was inserted.
+    async fn settlement(&mut self, stack: &Stack) -> Result<()> {
+        self.title("结算", "settlement");
+        let wire = RequestWire { id: "settle-1".into(), kind: "settlement".into(), ..RequestWire::default() };
+        let o = self.pay(wire, |_| Ok(())).await?;
+        expect("settlement", &o, Status::Approved, None)?;
+        self.take_papers(1)?;
+        println!("acquirer   {}", stack.acquirer(&["settlements"])?.trim_end());
+        let there: Value = serde_json::from_str(&stack.acquirer(&["settlements", "--json"])?)?;
+        if there[0]["certificates"] != 1 || there[0]["difference"] != "" {
+            return Err(format!("the settlement there: {there}").into());
+        }
+        Ok(())
+    }
 }
 
-async fn demo(language: Language) -> Result<()> {
-    let stack = Stack::start(|config, _| {
-        terminal(config, language);
+async fn demo(language: Language, mut readers: ChipReaders) -> Result<()> {
+    let stack = start(language, &readers, |config| {
         config.operators.required = true;
         config.flow.busy_wait_ms = 1_000;
         config.flow.result_ms = 2_000;
     })?;
     let client = stack.client().await?;
-    let mut c =
-        Counter { virtuals: stack.virtuals()?, texts: Texts::new(language), client, language, papers: 0 };
+    let mut c = Counter {
+        virtuals: stack.virtuals()?,
+        texts: Texts::new(language),
+        client,
+        language,
+        papers: 0,
+        act: None,
+    };
+    c.title("读卡器", "chip readers");
+    println!(
+        "{}",
+        match &readers.pcscd {
+            Ok(_) => c.asks(
+                "由 pcscd 驱动的虚拟读卡器,测试卡通过 PC/SC 读取",
+                "virtual readers of a real pcscd: the cards are read over PC/SC"
+            ),
+            Err(why) =>
+                c.asks("终端进程内的虚拟读卡器", "sockets of the terminal, in its process")
+                    + &format!(" ({why})"),
+        }
+    );
     c.opening(&stack).await?;
     c.logons(&stack).await?;
     c.sales().await?;
+    c.chip_cards(&stack, &mut readers).await?;
     c.out_of_paper().await?;
     c.later_requests().await?;
     c.books(&stack).await?;
+    c.settlement(&stack).await?;
+    if c.papers != 25 {
+        return Err(format!("{} papers came out", c.papers).into());
+    }
     let log = std::fs::read_to_string(stack.daemon_log())?;
     if [SUPERVISOR, CASHIER].iter().any(|p| log.contains(p))
         || log.contains(ALICE.0)
+        || personas()?.all.iter().flat_map(|p| &p.applications).any(|a| log.contains(&a.pan))
         || log.contains(WECHAT)
         || log.contains(" ERROR ")
     {
@@ -537,9 +705,9 @@ async fn demo(language: Language) -> Result<()> {
     println!(
         "\n{}",
         if language == Language::En {
-            "All of it happened: 10 approved, 1 refused, 18 papers, books equal to the cent."
+            "All of it happened: 13 approved, 2 refused, 1 batch settled, 25 papers, books equal to the cent."
         } else {
-            "全部属实:10 笔成功,1 笔拒绝,18 张签购单,账目分文不差。"
+            "全部属实:13 笔成功,2 笔拒绝,1 次结算,25 张单据,账目分文不差。"
         }
     );
     Ok(())

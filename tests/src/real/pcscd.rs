@@ -10,6 +10,7 @@ use payterm_simulator::card::{
 use std::{
     io,
     net::{Ipv4Addr, Shutdown, TcpStream},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -28,6 +29,37 @@ const LIBRARY: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 const ALONE_THEN: &str =
     "mkdir -p /run/pcscd && mount -t tmpfs tmpfs /run/pcscd && ip link set lo up && exec \"$@\"";
 
+/// Command that runs in a namespace of its own, with nothing at pcscd's socket.
+fn unshared(then: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    // Who is not root may be it in there.
+    command.args((!rustix::process::getuid().is_root()).then_some("-r"));
+    command.args(["-m", "-n", "sh", "-c", ALONE_THEN, "sh"]).args(then).env(ALONE, "");
+    command
+}
+/// Says why no pcscd can be started here; none: it can, in a namespace.
+fn why_not() -> Option<String> {
+    match unshared(&["pcscd", "--version"]).output() {
+        Ok(out) if !out.status.success() => Some(String::from_utf8_lossy(&out.stderr).trim_end().to_owned()),
+        Ok(_) => (!Path::new(LIBRARY).exists()).then(|| format!("no {LIBRARY}")),
+        Err(e) => Some(format!("unshare: {e}")),
+    }
+}
+
+/// Runs this program again, with its arguments, in a namespace where a pcscd can be started: `Ok` there.
+/// Where none can be, it goes on here, with the reason.
+pub fn move_alone() -> std::result::Result<(), String> {
+    if std::env::var_os(ALONE).is_some() {
+        return Ok(());
+    }
+    if let Some(why) = why_not() {
+        return Err(why);
+    }
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let me = me.to_str().ok_or("a path that is no text")?;
+    Err(format!("unshare: {}", unshared(&[me]).args(std::env::args_os().skip(1)).exec()))
+}
+
 /// Tells whether this is the namespace of the test of this path (`room::name`); if not, the test is run in
 /// one. Where there is none or no pcscd it says so, and with `PAYTERM_MUST=mounts` it fails.
 ///
@@ -37,18 +69,7 @@ pub fn alone(test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
-    let unshared = |then: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(["-m", "-n", "sh", "-c", ALONE_THEN, "sh"]).args(then).env(ALONE, "");
-        command.output().map_err(|e| e.to_string())
-    };
-    let why_not = match unshared(&["pcscd", "--version"]) {
-        Ok(out) if !out.status.success() => Some(String::from_utf8_lossy(&out.stderr).into_owned()),
-        Ok(_) if !Path::new(LIBRARY).exists() => Some(format!("no {LIBRARY}")),
-        Ok(_) => None,
-        Err(e) => Some(e),
-    };
-    if let Some(why) = why_not {
+    if let Some(why) = why_not() {
         let must = std::env::var("PAYTERM_MUST").is_ok_and(|m| m == "mounts");
         assert!(!must, "no pcscd can be started here: {why}");
         println!("skipped: no pcscd can be started here: {why}");
@@ -56,7 +77,7 @@ pub fn alone(test: &str) -> bool {
     }
     let me = std::env::current_exe().expect("a path");
     let me = me.to_str().expect("text");
-    let out = unshared(&[me, "--exact", test, "--nocapture"]).expect("unshare");
+    let out = unshared(&[me, "--exact", test, "--nocapture"]).output().expect("unshare");
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(
         out.status.success() && said.contains(" 1 passed"),
@@ -136,11 +157,13 @@ impl Inserted {
         let thread = self.thread.take().ok_or("no thread")?;
         Ok(thread.join().map_err(|_| "the card panicked")??)
     }
-    /// Pulls it out of the first reader, and waits until pcscd knows: it does not see a card that is changed
-    /// within 0.4 s.
+    /// Pulls it out of its reader, and waits until pcscd knows: it does not see a card that is changed within
+    /// 0.4 s.
     pub fn take_out(self) -> Result<TestCard> {
+        let port = self.stream.peer_addr()?.port();
+        let (reader, _) = READERS.iter().find(|(_, at)| *at == port).ok_or("not a reader of pcscd")?;
         let mut device = DeviceConfig::new("eye", DeviceKind::ChipReader, "pcsc");
-        device.options.insert("reader".into(), READERS[0].0.into());
+        device.options.insert("reader".into(), (*reader).into());
         let encipher = Arc::new(|_: &str, _: &_, _: &_| Err("no vault".into()));
         let env = Env { bench: VirtualBench::new(), encipher, kernel: None };
         let faces = Drivers::default().open(&device, &env)?;

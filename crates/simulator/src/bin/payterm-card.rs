@@ -1,10 +1,9 @@
 //! `payterm-card`: a test card in vsmartcard's virtual reader.
 use clap::Parser;
-use payterm_schema::Time;
 use payterm_simulator::{
     acquirer::now,
     card::{
-        TestCard,
+        TestCard, day,
         memory::Kept,
         vpcd::{self, Behaviour, Left},
     },
@@ -69,13 +68,6 @@ fn date(text: &str) -> std::result::Result<[u8; 3], &'static str> {
     let fits = (0x01..=0x12).contains(&month) && (0x01..=0x31).contains(&day);
     fits.then_some(date).ok_or(rule)
 }
-/// The day in China, BCD.
-fn day(at: Time) -> [u8; 3] {
-    let local = at.local(8 * 60);
-    let year = local.year().rem_euclid(100) as u8;
-    [year, u8::from(local.month()), local.day()].map(|n| n / 10 * 16 + n % 10)
-}
-
 /// What is wanted of the card.
 struct Wanted {
     inserted: bool,
