@@ -186,3 +186,39 @@ async fn what_a_card_may_do_besides_paying() -> Done {
     until("the acquirer has three", || stack.net("cup").is_ok_and(|net| net == 3 * 1234))?;
     Ok(())
 }
+
+/// The pad shows the card its PIN, enciphered, over both protocols; the host gets none.
+#[tokio::test]
+async fn a_card_that_checks_the_pin_itself() -> Done {
+    if !alone("chip::a_card_that_checks_the_pin_itself") {
+        return Ok(());
+    }
+    let _pcscd = Pcscd::start()?;
+    let stack = stack()?;
+    let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
+    let mut its = card("credit")?;
+    for (id, t0) in [("t1", false), ("t0", true)] {
+        begun(&client, &mut virtuals, id).await?;
+        let inserted = insert(its, Behaviour { t0, ..PLAIN })?;
+        virtuals.pin("8642", SOON)?;
+        virtuals.wait_screen("Wrong PIN, 2 left", PATIENCE)?;
+        virtuals.pin("1234", SOON)?;
+        let outcome = last(&client, id).await;
+        is(&outcome, Status::Approved);
+        let chip = outcome.chip.as_ref().ok_or("no chip")?;
+        assert_eq!((outcome.pin, chip.pin, chip.sign), (false, true, false), "{outcome:?}");
+        its = inserted.take_out()?;
+    }
+    // Wrong to the end: the next method of this card is a signature.
+    begun(&client, &mut virtuals, "wrong").await?;
+    let inserted = insert(its, PLAIN)?;
+    for screen in ["Wrong PIN, 2 left", "Wrong PIN, last try", "Approved"] {
+        virtuals.pin("8642", SOON)?;
+        virtuals.wait_screen(screen, PATIENCE)?;
+    }
+    let outcome = last(&client, "wrong").await;
+    assert!(outcome.chip.is_some_and(|chip| chip.sign && !chip.pin));
+    inserted.take_out()?;
+    until("the acquirer has three", || stack.net("cup").is_ok_and(|net| net == 3 * 1234))?;
+    Ok(())
+}
