@@ -11,7 +11,7 @@ use std::{
     io,
     net::{Ipv4Addr, Shutdown, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -28,35 +28,49 @@ const LIBRARY: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 const ALONE_THEN: &str =
     "mkdir -p /run/pcscd && mount -t tmpfs tmpfs /run/pcscd && ip link set lo up && exec \"$@\"";
 
+/// A command in a namespace of its own.
+fn namespaced(then: &[&str]) -> io::Result<Output> {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "-n", "sh", "-c", ALONE_THEN, "sh"]).args(then).env(ALONE, "").output()
+}
+/// Tells whether this is a namespace in which a pcscd may be started.
+pub fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
+}
+/// Why there can be no such namespace here, or no pcscd in it.
+pub fn why_not() -> Option<String> {
+    match namespaced(&["pcscd", "--version"]) {
+        Ok(out) if !out.status.success() => Some(String::from_utf8_lossy(&out.stderr).into_owned()),
+        Ok(_) if !Path::new(LIBRARY).exists() => Some(format!("no {LIBRARY}")),
+        Ok(_) => None,
+        Err(e) => Some(e.to_string()),
+    }
+}
+/// Runs this program in such a namespace.
+pub fn again(args: &[&str]) -> Result<Output> {
+    if let Some(why) = why_not() {
+        return Err(format!("no pcscd can be started here: {why}").into());
+    }
+    let me = std::env::current_exe()?;
+    Ok(namespaced(&[&[me.to_str().ok_or("a path")?], args].concat())?)
+}
+
 /// Tells whether this is the namespace of the test of this path (`room::name`); if not, the test is run in
 /// one. Where there is none or no pcscd it says so, and with `PAYTERM_MUST=mounts` it fails.
 ///
 /// # Panics
 /// When the test failed.
 pub fn alone(test: &str) -> bool {
-    if std::env::var_os(ALONE).is_some() {
+    if is_alone() {
         return true;
     }
-    let unshared = |then: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(["-m", "-n", "sh", "-c", ALONE_THEN, "sh"]).args(then).env(ALONE, "");
-        command.output().map_err(|e| e.to_string())
-    };
-    let why_not = match unshared(&["pcscd", "--version"]) {
-        Ok(out) if !out.status.success() => Some(String::from_utf8_lossy(&out.stderr).into_owned()),
-        Ok(_) if !Path::new(LIBRARY).exists() => Some(format!("no {LIBRARY}")),
-        Ok(_) => None,
-        Err(e) => Some(e),
-    };
-    if let Some(why) = why_not {
+    if let Some(why) = why_not() {
         let must = std::env::var("PAYTERM_MUST").is_ok_and(|m| m == "mounts");
         assert!(!must, "no pcscd can be started here: {why}");
         println!("skipped: no pcscd can be started here: {why}");
         return false;
     }
-    let me = std::env::current_exe().expect("a path");
-    let me = me.to_str().expect("text");
-    let out = unshared(&[me, "--exact", test, "--nocapture"]).expect("unshare");
+    let out = again(&["--exact", test, "--nocapture"]).expect("a namespace");
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(
         out.status.success() && said.contains(" 1 passed"),
