@@ -10,7 +10,7 @@ use payterm_schema::{
 };
 use payterm_simulator::{Acquirer, Options, Running, World};
 use payterm_tests::real::{
-    bus_load, drain,
+    bus_load, card_bench, drain, median, pcscd,
     stack::{Result, Stack, caller, programs},
 };
 use payterm_vault::SealingKey;
@@ -30,10 +30,6 @@ const MILLION: u64 = 1_000_000;
 /// Records a commit while a journal is filled.
 const FILL: usize = 10_000;
 
-fn median(mut v: Vec<f64>) -> f64 {
-    v.sort_by(f64::total_cmp);
-    v.get(v.len() / 2).copied().unwrap_or(f64::NAN)
-}
 fn ms(d: Duration) -> f64 {
     d.as_secs_f64() * 1e3
 }
@@ -79,6 +75,7 @@ fn main() -> std::process::ExitCode {
             match arguments[..] {
                 ["till", socket] => bus_load::till(Path::new(socket)).await,
                 ["ask", bus, id] => bus_load::ask(bus, id).await,
+                ["tap_pcsc"] if pcscd::is_alone() => card_bench::line().map(|line| println!("{line}")),
                 _ => bench().await,
             }
         })
@@ -103,6 +100,12 @@ async fn bench() -> Result<()> {
     if wanted("emv") {
         program(&mut report, "bench_emv")?;
         program(&mut report, "emv_allocations")?;
+    }
+    if wanted("tap_pcsc") {
+        match card_bench::line() {
+            Ok(line) => report.0.push(line),
+            Err(e) => eprintln!("emv.tap_pcsc: left out: {e}"),
+        }
     }
     if wanted("sale") {
         sale(&mut report).await?;

@@ -1,12 +1,19 @@
 //! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is
 //! not ok. PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS
 //! (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000),
-//! PAYTERM_VECTORS (100,000), PAYTERM_FUZZ (50,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows;
-//! else the clock) change them. With names as arguments only those are run, and the file stays as it is:
+//! PAYTERM_VECTORS (100,000), PAYTERM_FUZZ (50,000), FUZZ_SECONDS (120, of each target), PAYTERM_PULLS
+//! (2,000), PAYTERM_PULLS_PCSCD (200), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the
+//! clock) change them. With names as arguments only those are run, and the file stays as it is:
 //! `payterm-prove kills`.
 use payterm_tests::{
     extend, planted,
-    real::{audit::Verdict, disk, kills, stack::programs},
+    real::{
+        audit::Verdict,
+        chip::{Readers, pulls},
+        disk, kills,
+        pcscd::{self, Pcscd},
+        stack::programs,
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -133,6 +140,22 @@ fn on_a_disk<'a>(name: &str, unit: &str, run: impl FnOnce(u64) -> Evening<'a>) -
     }
 }
 
+/// Cards are pulled out of readers of a pcscd, in a namespace of its own.
+fn pulled_through_pcscd(name: &str) -> Result<Value> {
+    if pcscd::is_alone() {
+        let _pcscd = Pcscd::start()?;
+        let count = blows("PAYTERM_PULLS_PCSCD", 200);
+        return evening(name, "cards pulled out through pcscd, books and cards' lists equal", |seed| {
+            Box::pin(pulls(Readers::Pcscd, count, seed))
+        });
+    }
+    let out = pcscd::again(&[name])?;
+    let said = String::from_utf8_lossy(&out.stdout);
+    let (before, line) = said.trim_end().rsplit_once('\n').unwrap_or_default();
+    println!("{before}{}", String::from_utf8_lossy(&out.stderr));
+    Ok(serde_json::from_str(line)?)
+}
+
 /// Offline payments are queued, the daemon is killed three times while it forwards them.
 fn queue() -> Result<Value> {
     let n = usize::try_from(number("PAYTERM_QUEUE", 10_000)?)?;
@@ -182,7 +205,7 @@ fn cryptograms() -> Result<Value> {
 /// A line of `target/proof.json`: its name, and what makes it.
 type Proof = (&'static str, fn(&str) -> Result<Value>);
 
-const PROOFS: [Proof; 17] = [
+const PROOFS: [Proof; 19] = [
     ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
     ("seeds", |name| {
         let seeds = number("PAYTERM_SEEDS", SEEDS)?;
@@ -199,6 +222,13 @@ const PROOFS: [Proof; 17] = [
             ["-p", "payterm-emv", "-p", "payterm-simulator", "--test", "it", "--", "fuzz::", "spoilt::"];
         tests(name, |_| seeds, "seeds each of spoilt cards, hosts and data", &args)
     }),
+    ("pulls", |name| {
+        let (count, readers) = (blows("PAYTERM_PULLS", 2_000), Readers::own()?);
+        evening(name, "cards pulled out, books and cards' lists equal", |seed| {
+            Box::pin(pulls(readers, count, seed))
+        })
+    }),
+    ("pulls_pcscd", pulled_through_pcscd),
     ("canary", |name| real(name, 0, "canaries found", "canary::")),
     ("frames", |name| real(name, 0, "captured frames wrong", "captured::")),
     ("totals", |name| {

@@ -12,7 +12,7 @@ use std::{
     net::{Ipv4Addr, Shutdown, TcpStream},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -37,8 +37,12 @@ fn unshared(then: &[&str]) -> Command {
     command.args(["-m", "-n", "sh", "-c", ALONE_THEN, "sh"]).args(then).env(ALONE, "");
     command
 }
+/// Tells whether this is a namespace in which a pcscd may be started.
+pub fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
+}
 /// Says why no pcscd can be started here; none: it can, in a namespace.
-fn why_not() -> Option<String> {
+pub fn why_not() -> Option<String> {
     match unshared(&["pcscd", "--version"]).output() {
         Ok(out) if !out.status.success() => Some(String::from_utf8_lossy(&out.stderr).trim_end().to_owned()),
         Ok(_) => (!Path::new(LIBRARY).exists()).then(|| format!("no {LIBRARY}")),
@@ -49,7 +53,7 @@ fn why_not() -> Option<String> {
 /// Runs this program again, with its arguments, in a namespace where a pcscd can be started: `Ok` there.
 /// Where none can be, it goes on here, with the reason.
 pub fn move_alone() -> std::result::Result<(), String> {
-    if std::env::var_os(ALONE).is_some() {
+    if is_alone() {
         return Ok(());
     }
     if let Some(why) = why_not() {
@@ -59,6 +63,14 @@ pub fn move_alone() -> std::result::Result<(), String> {
     let me = me.to_str().ok_or("a path that is no text")?;
     Err(format!("unshare: {}", unshared(&[me]).args(std::env::args_os().skip(1)).exec()))
 }
+/// Runs this program in such a namespace.
+pub fn again(args: &[&str]) -> Result<Output> {
+    if let Some(why) = why_not() {
+        return Err(format!("no pcscd can be started here: {why}").into());
+    }
+    let me = std::env::current_exe()?;
+    Ok(unshared(&[&[me.to_str().ok_or("a path")?], args].concat()).output()?)
+}
 
 /// Tells whether this is the namespace of the test of this path (`room::name`); if not, the test is run in
 /// one. Where there is none or no pcscd it says so, and with `PAYTERM_MUST=mounts` it fails.
@@ -66,7 +78,7 @@ pub fn move_alone() -> std::result::Result<(), String> {
 /// # Panics
 /// When the test failed.
 pub fn alone(test: &str) -> bool {
-    if std::env::var_os(ALONE).is_some() {
+    if is_alone() {
         return true;
     }
     if let Some(why) = why_not() {
@@ -75,9 +87,7 @@ pub fn alone(test: &str) -> bool {
         println!("skipped: no pcscd can be started here: {why}");
         return false;
     }
-    let me = std::env::current_exe().expect("a path");
-    let me = me.to_str().expect("text");
-    let out = unshared(&[me, "--exact", test, "--nocapture"]).output().expect("unshare");
+    let out = again(&["--exact", test, "--nocapture"]).expect("a namespace");
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(
         out.status.success() && said.contains(" 1 passed"),

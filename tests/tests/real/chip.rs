@@ -1,5 +1,5 @@
 //! Chip cards through the real programs: paytermd with a reader of a real pcscd, test cards in it.
-use crate::common::*;
+use crate::{canary, common::*};
 use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{Status, Terminal, device::DeviceState, host::EntryMode};
@@ -220,5 +220,32 @@ async fn a_card_that_checks_the_pin_itself() -> Done {
     assert!(outcome.chip.is_some_and(|chip| chip.sign && !chip.pin));
     inserted.take_out()?;
     until("the acquirer has three", || stack.net("cup").is_ok_and(|net| net == 3 * 1234))?;
+    Ok(())
+}
+
+/// Invariant 9, with pcscd's driver between card and terminal.
+#[tokio::test]
+async fn what_a_card_holds_is_found_nowhere() -> Done {
+    if !alone("chip::what_a_card_holds_is_found_nowhere") {
+        return Ok(());
+    }
+    let _pcscd = Pcscd::start()?;
+    let stack = Stack::start(|config, _| {
+        Readers::Pcscd.configure(config);
+        config.log.level = "trace".into();
+    })?;
+    let mut monitor = canary::monitor(&stack)?;
+    let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
+    let mut card = card("canary")?;
+    for (id, amount, (_, port)) in [("inserted", "12.30", READERS[0]), ("tapped", "12.40", READERS[1])] {
+        let asked = (id, amount, &[canary::PIN][..]);
+        let outcome;
+        (outcome, card) = canary::with_chip(&client, &mut virtuals, asked, card, (port, PLAIN)).await?;
+        is(&outcome, Status::Approved);
+    }
+    virtuals.wait_papers(4, PATIENCE)?;
+    monitor.kill()?;
+    monitor.wait()?;
+    assert!(canary::search_all(&stack)? >= 5);
     Ok(())
 }

@@ -124,12 +124,12 @@ fn bcd(digits: &str) -> Vec<u8> {
 
 /// Track 2 equivalent of a card that ends with this year.
 pub(super) fn track2(row: &ApplicationRow, last: u8) -> Vec<u8> {
-    bcd(&format!("{}D{last:02X}1222000000000", row.pan))
+    bcd(&format!("{}D{last:02X}12220{}", row.pan, row.discretionary))
 }
 
 /// Track 2 equivalent and name.
 fn holder(row: &ApplicationRow, [yy, ..]: [u8; 3]) -> Vec<u8> {
-    [object(0x57, &track2(row, year(yy, 4))), object(0x5F20, b"TEST/CARD")].concat()
+    [object(0x57, &track2(row, year(yy, 4))), object(0x5F20, row.holder.as_bytes())].concat()
 }
 
 /// The record that is authenticated offline.

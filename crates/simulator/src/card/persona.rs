@@ -91,6 +91,12 @@ fn three() -> u8 {
 fn two() -> u8 {
     2
 }
+fn nobody() -> String {
+    "TEST/CARD".into()
+}
+fn zeros() -> String {
+    "00000000".into()
+}
 fn yes() -> bool {
     true
 }
@@ -117,6 +123,12 @@ pub struct ApplicationRow {
     pub priority: u8,
     pub pan: String,
     pub psn: u8,
+    /// Cardholder's name (5F20), 2 to 26 characters of ASCII.
+    #[serde(default = "nobody")]
+    pub holder: String,
+    /// Issuer's digits at the end of track 2 (57), 8 of them.
+    #[serde(default = "zeros")]
+    pub discretionary: String,
     pub authentication: Authentication,
     pub issuer_authentication: IssuerAuthentication,
     /// 8E.
@@ -226,6 +238,12 @@ impl Persona {
             }
             if !(10..=60).contains(&row.cvm.0.len()) || row.cvm.0.len() % 2 != 0 {
                 return Err("a CVM list has 10 to 60 bytes, two a rule");
+            }
+            if !digits(&row.discretionary, 8..=8) {
+                return Err("what the issuer adds to track 2 does not have 8 digits");
+            }
+            if !(2..=26).contains(&row.holder.len()) || !row.holder.is_ascii() {
+                return Err("a holder does not have 2 to 26 characters of ASCII");
             }
             if !matches!(row.signed_file, 2 | 5..=30) {
                 return Err("a signed file is 2, or 5 to 30");

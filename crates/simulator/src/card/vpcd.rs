@@ -26,7 +26,8 @@ pub const ATR_T0: [u8; 9] = *b"\x3B\x07PAYTERM";
 const OFF: u8 = 0;
 const ON: u8 = 1;
 const RESET: u8 = 2;
-const ATR: u8 = 4;
+/// Control code with which the reader asks for the answer to reset.
+pub const ATR: u8 = 4;
 
 /// What a card does in the reader, beyond answering. Commands are counted from the insertion, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum Left {
 }
 
 /// The bytes of the next frame; none when the connection is closed.
-fn receive(mut stream: &TcpStream) -> io::Result<Option<Vec<u8>>> {
+pub fn receive(mut stream: &TcpStream) -> io::Result<Option<Vec<u8>>> {
     let mut take = |bytes: &mut [u8]| {
         // It lasts until the next receive only. Without it the reader waits 40 ms for each acknowledgement.
         stream.set_quickack(true)?;
@@ -71,7 +72,7 @@ fn receive(mut stream: &TcpStream) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Sends a frame; false when the connection is closed.
-fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<bool> {
+pub fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<bool> {
     let len = u16::try_from(bytes.len()).map_err(io::Error::other)?;
     match stream.write_all(&[&len.to_be_bytes()[..], bytes].concat()) {
         Ok(()) => Ok(true),
