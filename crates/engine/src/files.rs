@@ -31,7 +31,7 @@ pub fn broken(config: &Config) -> Vec<Fault> {
     for (key, rule) in config.tms.iter().flat_map(tms::broken) {
         wrong(format!("tms.{key}"), rule);
     }
-    if let Err(Fault::Invalid { field, rule }) = emv::kernel(config) {
+    if let Err(Fault::Invalid { field, rule }) = emv::kernel(config, None) {
         wrong(field, rule);
     }
     for fault in templates::load(config.paper.templates.as_deref()).1 {
