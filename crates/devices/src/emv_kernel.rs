@@ -13,7 +13,7 @@ use payterm_emv::{
     terminal::{self, Parameters, Terminal, Transaction},
 };
 use payterm_schema::{
-    Kind, Pan, Tracks,
+    Kind, Pan, Time, Tracks,
     card::{
         self, CardDecision, CardFailure, CardPin, CardRead, CardRun, CardStep, CardWord, Depth, HostWord,
         Interface, PinCheck, PinForm, PinWord, Then, Verified,
@@ -37,6 +37,15 @@ pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
 /// Applications and keys that may change between two runs: each run keeps those with which it began.
 pub type SharedParameters = Arc<RwLock<Arc<Parameters>>>;
 
+/// Decisions of a run of a card: transaction, when the run began, a sentence each ([`step::Note`]).
+pub struct Decisions {
+    pub txn: u64,
+    pub at: Time,
+    pub log: Vec<String>,
+}
+/// Callback that takes the decisions of each run that is over; never blocks.
+pub type TakeDecisions = Arc<dyn Fn(Decisions) + Send + Sync>;
+
 /// The kernel, with at most one run.
 pub struct EmvKernel {
     terminal: Arc<Terminal>,
@@ -48,6 +57,9 @@ pub struct EmvKernel {
     waiting: Option<Run>,
     /// The host's word is told: the card ends with a cryptogram, whoever loses interest meanwhile.
     heard: bool,
+    /// Transaction of the last run, and when it began.
+    of: (u64, Time),
+    decisions: Option<TakeDecisions>,
 }
 
 /// A run, by the way the card came.
@@ -74,11 +86,17 @@ impl EmvKernel {
             interrupted: Arc::new(AtomicBool::new(false)),
             waiting: None,
             heard: false,
+            of: (0, Time(0)),
+            decisions: None,
         }
     }
     /// With applications and keys that others may replace between two runs.
     pub fn following(self, parameters: SharedParameters) -> Self {
         Self { parameters, ..self }
+    }
+    /// With one that takes the decisions of its runs.
+    pub fn telling(self, decisions: TakeDecisions) -> Self {
+        Self { decisions: Some(decisions), ..self }
     }
     /// With this time for one command.
     pub fn card_ms(self, ms: u32) -> Self {
@@ -131,7 +149,7 @@ impl EmvKernel {
             let interrupted = !self.heard && self.interrupted.load(Ordering::SeqCst);
             step = match step {
                 Step::Done(end) => {
-                    log(&end);
+                    self.log(&end);
                     let undecided = matches!(end.verdict, Verdict::Ended(_));
                     return (!interrupted || !undecided).then(|| done(decision(&end), &end));
                 }
@@ -143,7 +161,7 @@ impl EmvKernel {
                 Step::Parameters(_) => run.step(Input::Parameters(None)),
                 Step::Read(read) => match card_read(&read) {
                     Some(read) => return self.wait(run, CardStep::Read(read)),
-                    None => return unreadable(run),
+                    None => return self.unreadable(run),
                 },
                 Step::Choose(choices) => {
                     let labels = choices.iter().map(|Choice { name, table, .. }| text(name, *table));
@@ -169,6 +187,23 @@ impl EmvKernel {
         self.waiting = Some(run);
         Some(step)
     }
+
+    /// The card was read, and what it said is no number of a card.
+    fn unreadable(&self, mut run: Run) -> Option<CardStep> {
+        let Step::Done(end) = run.step(Input::Stop) else { return failed(CardFailure::Unreadable) };
+        self.log(&end);
+        Some(done(CardDecision::Failed(CardFailure::Unreadable), &end))
+    }
+
+    fn log(&self, end: &End) {
+        for note in &end.log {
+            tracing::debug!("card: {note}");
+        }
+        if let Some(take) = &self.decisions {
+            let (txn, at) = self.of;
+            take(Decisions { txn, at, log: end.log.iter().map(ToString::to_string).collect() });
+        }
+    }
 }
 
 impl CardKernel for EmvKernel {
@@ -179,6 +214,7 @@ impl CardKernel for EmvKernel {
             let torn = tapped && gone != Gone::Reader;
             return Ok(failed(if torn { CardFailure::Torn } else { failure(Why::Gone(gone)) }));
         }
+        self.of = (run.txn, run.at);
         let payment = self.transaction(run);
         let parameters = self.parameters.read().unwrap_or_else(PoisonError::into_inner).clone();
         let terminal = self.terminal.clone();
@@ -230,7 +266,13 @@ impl CardKernel for EmvKernel {
     }
 
     fn end(&mut self) {
-        (self.waiting, self.heard) = (None, false);
+        // One that waits says what it has decided, as a tapped card's does once its issuer is asked.
+        if let Some(mut run) = self.waiting.take()
+            && let Step::Done(end) = run.step(Input::Stop)
+        {
+            self.log(&end);
+        }
+        self.heard = false;
         self.interrupted.store(false, Ordering::SeqCst);
     }
 
@@ -289,13 +331,6 @@ fn verified(cvm: step::Cvm) -> Verified {
         step::Cvm { device: true, .. } => Verified::Device,
         step::Cvm { .. } => Verified::PinOrNone,
     }
-}
-
-/// The card was read, and what it said is no number of a card.
-fn unreadable(mut run: Run) -> Option<CardStep> {
-    let Step::Done(end) = run.step(Input::Stop) else { return failed(CardFailure::Unreadable) };
-    log(&end);
-    Some(done(CardDecision::Failed(CardFailure::Unreadable), &end))
 }
 
 /// A run that only reads a card decides nothing, and so approves nothing.
@@ -395,12 +430,6 @@ fn text(bytes: &[u8], table: Option<u8>) -> String {
         (_, _) => '?',
     };
     bytes.iter().map(letter).collect()
-}
-
-fn log(end: &End) {
-    for note in &end.log {
-        tracing::debug!("card: {note:02X?}");
-    }
 }
 
 #[cfg(test)]

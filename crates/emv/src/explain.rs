@@ -133,15 +133,16 @@ pub fn explain(tag: Tag, value: &[u8]) -> Vec<String> {
         (0x9F35, [kind]) => terminal_type(*kind),
         (0x9C, [kind]) => transaction_type(*kind),
         (0x9F10, [7, index, version, 3, verification, ..]) if value.len() >= 8 => {
-            let kind = |bits: u8| match bits & 0x03 {
+            let kind = |bits: u8, two: &'static str| match bits & 0x03 {
                 0 => "AAC",
                 1 => "TC",
-                2 => "ARQC",
-                _ => "none",
+                2 => two,
+                _ => "reserved",
             };
+            let [first, second] = [kind(verification >> 4, "ARQC"), kind(verification >> 6, "not asked for")];
             vec![
                 format!("key index {index:02X}, cryptogram version {version:02X}"),
-                format!("first cryptogram {}, second {}", kind(verification >> 4), kind(verification >> 6)),
+                format!("first cryptogram {first}, second {second}"),
             ]
         }
         (0x9F5B | 0xDF31, _) => script_results(value),
@@ -567,7 +568,7 @@ mod tests {
         );
         assert_eq!(
             lines(0x9F10, &[7, 1, 3, 3, 0xA0, 0, 0, 1]),
-            ["key index 01, cryptogram version 03", "first cryptogram ARQC, second ARQC",]
+            ["key index 01, cryptogram version 03", "first cryptogram ARQC, second not asked for",]
         );
         assert_eq!(lines(0x9A, &[0x26, 0x1A, 0x01]), ["malformed: it must have 3 bytes of digits"]);
     }

@@ -1,5 +1,6 @@
 //! One incarnation of the terminal put together: actors, tasks and the service over what is kept.
 use crate::{
+    card_log,
     clock::{self, Clock},
     device::{DeviceEvent, Devices, Registry, Surroundings},
     emv,
@@ -170,7 +171,12 @@ impl Frame<'_> {
         // The last that can fail, and before anything runs.
         let line = |a| self.line(a).map(Arc::new);
         let lines = config.accounts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-        let (kernel, card_data) = emv::kernel(config, &kept.drivers).map_err(EngineError::Emv)?.unzip();
+        let decisions = config.emv.as_ref().and_then(|_| {
+            let started = card_log::start(&config.store.dir);
+            started.inspect_err(|e| tracing::warn!("no decisions of cards are written: {e}")).ok()
+        });
+        let (kernel, card_data) =
+            emv::kernel(config, &kept.drivers, decisions).map_err(EngineError::Emv)?.unzip();
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"

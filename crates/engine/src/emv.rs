@@ -2,7 +2,7 @@
 use payterm_devices::{
     Drivers, EmvKernel, MakeKernel,
     emv_config::{self, Lists},
-    emv_kernel::SharedParameters,
+    emv_kernel::{SharedParameters, TakeDecisions},
 };
 use payterm_emv::{
     oda,
@@ -78,8 +78,12 @@ impl CardData {
 }
 
 /// The kernel that this configuration describes, and its data; none: it has no `[emv]`. The error names the
-/// key.
-pub fn kernel(config: &Config, drivers: &Drivers) -> Result<Option<(MakeKernel, CardData)>, Fault> {
+/// key. `decisions`: takes those of its runs.
+pub fn kernel(
+    config: &Config,
+    drivers: &Drivers,
+    decisions: Option<TakeDecisions>,
+) -> Result<Option<(MakeKernel, CardData)>, Fault> {
     let Some(emv) = &config.emv else { return Ok(None) };
     let tid = config.accounts.first().map(|a| a.tid.to_string());
     let pins = drivers.pins(&config.devices);
@@ -96,7 +100,11 @@ pub fn kernel(config: &Config, drivers: &Drivers) -> Result<Option<(MakeKernel, 
             getrandom::fill(bytes).unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
         });
         let kernel = EmvKernel::new(terminal.clone(), parameters.clone(), random);
-        Box::new(kernel.following(now.clone()).card_ms(card_ms))
+        let kernel = kernel.following(now.clone()).card_ms(card_ms);
+        Box::new(match &decisions {
+            Some(decisions) => kernel.telling(decisions.clone()),
+            None => kernel,
+        })
     });
     Ok(Some((make, data)))
 }
@@ -121,16 +129,16 @@ mod tests {
         (dir, config)
     }
     fn refused(config: &Config) -> String {
-        kernel(config, &Drivers::default()).err().map(|fault| fault.to_string()).unwrap_or_default()
+        kernel(config, &Drivers::default(), None).err().map(|fault| fault.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn the_defaults_make_a_kernel_and_no_table_makes_none() {
         let (_dir, mut config) = config(|_| ());
         assert_eq!(config.check(), Ok(()));
-        assert!(kernel(&config, &Drivers::default()).unwrap().is_some());
+        assert!(kernel(&config, &Drivers::default(), None).unwrap().is_some());
         config.emv = None;
-        assert!(kernel(&config, &Drivers::default()).unwrap().is_none());
+        assert!(kernel(&config, &Drivers::default(), None).unwrap().is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Invariant: nothing leaves (no frame, paper, answer, notice) before the records that allow it are on disk
 //! (`commit`). No bus, no signals, no service manager: those are the program's.
 mod assembly;
+mod card_log;
 pub mod clock;
 pub mod commit;
 pub mod connect;

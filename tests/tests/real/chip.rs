@@ -184,6 +184,20 @@ async fn what_a_card_may_do_besides_paying() -> Done {
     is(&outcome, Status::Approved);
     assert_eq!((outcome.entry, outcome.pin), (Some(EntryMode::Contactless), true), "{outcome:?}");
     until("the acquirer has three", || stack.net("cup").is_ok_and(|net| net == 3 * 1234))?;
+    // What was decided is told without the terminal, of the tap as far as its issuer is asked.
+    for (id, parts) in [
+        ("refuses", ["the host's word: asks for TC", "the card gives AAC"]),
+        ("tap", ["card's qualifiers (9F6C) 8000", "the card gives ARQC"]),
+    ] {
+        let txn = last(&client, id).await.txn.to_string();
+        until("its decisions", || {
+            let said = stack.ctl(&["emv", "log", &txn, "--lang", "en"]);
+            let said = said.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+            parts.iter().all(|part| said.contains(part))
+        })?;
+    }
+    let log = std::fs::read_to_string(stack.state().join("cards.log"))?;
+    assert!(!log.contains("345678"), "digits of a card number");
     Ok(())
 }
 

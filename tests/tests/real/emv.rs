@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{
     path::Path,
     process::{Command, Output},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -64,6 +64,8 @@ impl Tool {
         all.push("--json");
         let json = self.run(&all)?;
         let card = inserted.pull()?;
+        // A card that is changed sooner is not seen by pcscd.
+        std::thread::sleep(Duration::from_secs(1));
         let text_out = String::from_utf8(text.stdout)?;
         let json_out = String::from_utf8(json.stdout)?;
         let errors = String::from_utf8(text.stderr)? + &String::from_utf8(json.stderr)?;

@@ -4,6 +4,7 @@
 mod card;
 mod cert;
 mod decode;
+mod log;
 mod objects;
 
 use crate::{Failure, secret, ui::Ui};
@@ -19,6 +20,7 @@ pub enum EmvAction {
     Decode(decode::Decode),
     Cert(cert::Cert),
     Card(card::Card),
+    Log(log::Log),
 }
 
 pub fn run(ui: &Ui, action: EmvAction) -> Result<u8, Failure> {
@@ -27,6 +29,7 @@ pub fn run(ui: &Ui, action: EmvAction) -> Result<u8, Failure> {
         EmvAction::Decode(c) => c.run(ui),
         EmvAction::Cert(c) => c.run(ui),
         EmvAction::Card(c) => c.run(ui),
+        EmvAction::Log(c) => c.run(ui),
     }
 }
 

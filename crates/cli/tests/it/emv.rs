@@ -325,3 +325,28 @@ async fn a_revoked_certificate_stands_in_the_file_of_parameters() {
     assert_eq!((d.code, verdicts(&d.json())), (23, vec!["90 wrong".to_owned()]), "{}", d.out);
     assert!(d.out.contains("it is revoked"), "{}", d.out);
 }
+
+#[tokio::test]
+async fn the_decisions_of_a_transaction_are_read_from_the_state_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let log = |txn| ["log", txn, "--state", state];
+    let none = run(&log("17"), "").await;
+    assert!(none.code == 3 && none.err.contains("has no decisions of cards"), "{}", none.err);
+    let line =
+        |txn: u64, said: &str| format!("{{\"txn\":{txn},\"at\":1796194799000,\"log\":[\"{said}\"]}}\n");
+    let old = line(17, "status 6A82") + &line(16, "of another");
+    fs::write(dir.path().join("cards.1.log"), old + "{\"txn\":17,\"at\":1,\"lo").unwrap();
+    fs::write(dir.path().join("cards.log"), line(18, "of another") + &line(17, "TVR: \u{1b}[31m")).unwrap();
+    for txn in ["17", "R0001-17"] {
+        let d = run(&log(txn), "").await;
+        assert_eq!(d.code, 0, "{}", d.err);
+        let at = "2026-12-02 14:59:59";
+        assert_eq!(d.out, format!("{at}\n  status 6A82\n\n{at}\n  TVR:  [31m\n"), "in order, cleaned");
+    }
+    let json = run(&[&log("17")[..], &["--json"]].concat(), "").await.json();
+    assert_eq!((json.as_array().unwrap().len(), &json[1]["txn"]), (2, &17.into()));
+    let gone = run(&log("19"), "").await;
+    assert!(gone.code == 3 && gone.err.contains("19"), "{}", gone.err);
+    assert_eq!(run(&log("R0001"), "").await.code, 2);
+}

@@ -570,6 +570,37 @@ fn a_run_that_reads_only_approves_nothing() {
 }
 
 #[test]
+fn decisions_of_each_run_are_told_once_it_is_over() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let take: TakeDecisions = Arc::new(move |run| heard.lock().unwrap().push(run));
+    let mut kernel = kernel(BOTH).telling(take);
+    let last = || told.lock().unwrap().pop().expect("a run is told");
+    run_in(&mut kernel, &mut Slot::new("debit"), "debit", Host::Refuses);
+    let run = last();
+    assert_eq!((run.txn, run.at), (12_345_678_901, AT));
+    let ends = |run: &Decisions, end: &str| run.log.last().is_some_and(|last| last == end);
+    assert!(ends(&run, "end: declined, the host refuses"), "{:?}", run.log);
+    // A tap that goes online is over when the engine ends it.
+    let tap = CardRun { interface: Interface::Contactless, offline: false, ..card_run(Kind::Sale) };
+    let mut slot = Slot::new("qpboc-online");
+    kernel.run(&tap, &mut slot).unwrap();
+    let step = kernel.tell(CardWord::Proceed(PROCEED), &mut slot).unwrap();
+    assert!(matches!(step, Some(CardStep::GoOnline { then: Then::Final, .. })), "{step:?}");
+    assert!(told.lock().unwrap().is_empty());
+    kernel.end();
+    let run = last();
+    assert!(run.log.iter().any(|line| line.starts_with("the card gives ARQC")), "{:?}", run.log);
+    kernel.end();
+    assert!(told.lock().unwrap().is_empty(), "once");
+    // Nothing of what the card says but names, status words and kinds.
+    let all = [run.log.concat(), format!("{:?}", run.log)].concat();
+    for secret in ["345678", "TEST/CARD", "544553542F"] {
+        assert!(!all.contains(secret), "{secret}: {all}");
+    }
+}
+
+#[test]
 fn names_are_read_by_their_code_table() {
     let cases: [(Option<u8>, &[u8], &str); 8] = [
         (None, b"PBOC DEBIT", "PBOC DEBIT"),

@@ -1,5 +1,9 @@
 //! Book 3 §6.5.5, GENERATE AC: what a card may answer.
 use crate::card::{Card, Host, Setup, ok, tlv};
+use payterm_emv::{
+    step::{Fired, Note},
+    terminal::Depth,
+};
 
 #[test]
 fn a_card_may_give_less_than_it_is_asked_for_and_never_more() {
@@ -34,6 +38,35 @@ fn a_card_may_give_less_than_it_is_asked_for_and_never_more() {
         assert_eq!(second(host, "80"), lie);
     }
     assert_eq!(second(no(), "00"), "Declined, the host refuses");
+}
+
+#[test]
+fn a_run_to_an_aac_asks_for_nothing_else_whatever_is_found() {
+    let denied = Setup::new().with(|s| s.aids[0].limits.denial = [0x80, 0, 0, 0, 0]);
+    // It would ask for a TC, an ARQC, an AAC.
+    for setup in [Setup::new(), Setup::new().online(), denied] {
+        let full = setup.run(Card::debit().gives("00", "00"));
+        let decline = setup.with(|s| s.payment.depth = Depth::Decline);
+        let ran = decline.run(Card::debit().gives("00", "00"));
+        assert_eq!(ran.told(), "Declined, the card declines");
+        assert!(
+            matches!(ran.commands("80AE")[..], [first] if first.starts_with("80AE0000")),
+            "{:?}",
+            ran.sent
+        );
+        assert_eq!(ran.tag(0x95), full.tag(0x95), "the results are those of a payment");
+        let decided = |n: &&Note| matches!(n, Note::Action(..));
+        let [Note::Action(would, _), Note::Action(Fired::Depth, _)] =
+            ran.end().log.iter().filter(decided).collect::<Vec<_>>()[..]
+        else {
+            panic!("{:?}", ran.end().log)
+        };
+        assert!(full.end().log.iter().any(|n| matches!(n, Note::Action(by, _) if by == would)));
+        for more in ["40", "80", "C0"] {
+            let told = decline.run(Card::debit().gives(more, more)).told();
+            assert_eq!(told, "Declined, the card lies: more than it was asked for", "{more}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! `paytermctl emv log`.
+use crate::{Failure, ui::Ui};
+use clap::Args;
+use payterm_schema::{Fault, Time};
+use payterm_texts::clean;
+use serde::{Deserialize, Serialize};
+use std::{io, path::PathBuf};
+
+/// Shows the decisions of a transaction's card: TVR and TSI as they were set, rules of verification, what was
+/// asked of the card and by which rule. Of a tapped card they end where its issuer is asked.
+///
+/// Read from the state directory (cards.log), as the user that the terminal runs as. It holds no value of a
+/// card but names, status words and kinds of cryptograms, and some hundred runs: older ones are gone.
+#[derive(Args)]
+pub struct Log {
+    /// Number of the transaction, or the reference for customer service (R0001-17).
+    txn: String,
+    /// State directory of the terminal.
+    #[arg(long, env = "PAYTERM_STATE", value_name = "DIR")]
+    state: PathBuf,
+}
+
+/// Run of a card, as a line of the file has it.
+#[derive(Deserialize, Serialize)]
+struct Run {
+    txn: u64,
+    at: Time,
+    log: Vec<String>,
+}
+
+impl Log {
+    pub fn run(self, ui: &Ui) -> Result<u8, Failure> {
+        let digits = self.txn.rsplit_once('-').map_or(self.txn.as_str(), |(_, number)| number);
+        let txn: u64 = digits
+            .parse()
+            .map_err(|_| Fault::invalid("txn", "a transaction's number, or a reference: R0001-17"))?;
+        let (mut runs, mut there) = (Vec::new(), false);
+        for name in ["cards.1.log", "cards.log"] {
+            let path = self.state.join(name);
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Failure::Local(format!("{}: {e}", path.display()))),
+            };
+            there = true;
+            // A line that a power cut has torn says nothing.
+            let all = text.lines().filter_map(|line| serde_json::from_str::<Run>(line).ok());
+            runs.extend(all.filter(|run| run.txn == txn));
+        }
+        if runs.is_empty() {
+            let id = if there { "cli-emv-no-run" } else { "cli-emv-no-log" };
+            let dir = self.state.display();
+            return Err(Failure::Local(ui.say(id, &[("txn", &txn), ("dir", &dir)])));
+        }
+        ui.result(&runs, || {
+            let line = |line: &String| format!("  {}\n", clean(line));
+            let page = |run: &Run| ui.time(run.at) + "\n" + &run.log.iter().map(line).collect::<String>();
+            runs.iter().map(page).collect::<Vec<_>>().join("\n")
+        });
+        Ok(0)
+    }
+}
