@@ -23,7 +23,7 @@ use std::{
 const PAN: &str = "6212349071835264801";
 const TRACK2: &str = "6212349071835264801=31071209264817350";
 pub const PIN: &str = "735194862053";
-const WRONG: &str = "860257149386";
+pub const WRONG: &str = "860257149386";
 const CODE: &str = "137294650183926457";
 const WORLD: &str = r#"
 [[card]]
@@ -153,7 +153,7 @@ pub fn search_all(stack: &Stack) -> Result<usize, Box<dyn std::error::Error>> {
     }
     // What the kernel decided, step by step, is in the log.
     let log = std::fs::read_to_string(stack.daemon_log())?;
-    assert!(log.contains("card: Tvr("), "the kernel's log is not searched");
+    assert!(log.contains("card: TVR: "), "the kernel's log is not searched");
     Ok(searched)
 }
 

@@ -237,7 +237,7 @@ async fn a_card_that_checks_the_pin_itself() -> Done {
     Ok(())
 }
 
-/// Invariant 9, with pcscd's driver between card and terminal.
+/// Invariant 9, with pcscd's driver between card and terminal, and a PIN that goes to the card in clear.
 #[tokio::test]
 async fn what_a_card_holds_is_found_nowhere() -> Done {
     if !alone("chip::what_a_card_holds_is_found_nowhere") {
@@ -246,16 +246,21 @@ async fn what_a_card_holds_is_found_nowhere() -> Done {
     let _pcscd = Pcscd::start()?;
     let stack = Stack::start(|config, _| {
         Readers::Pcscd.configure(config);
+        config.emv.as_mut().expect("a kernel").capabilities = "E0F8C8".into();
         config.log.level = "trace".into();
     })?;
     let mut monitor = canary::monitor(&stack)?;
     let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
     let mut card = card("canary")?;
-    for (id, amount, (_, port)) in [("inserted", "12.30", READERS[0]), ("tapped", "12.40", READERS[1])] {
-        let asked = (id, amount, &[canary::PIN][..]);
+    let of_card = &[canary::WRONG, canary::PIN][..];
+    for (id, amount, pins, (_, port)) in
+        [("inserted", "12.30", of_card, READERS[0]), ("tapped", "12.40", &[canary::PIN], READERS[1])]
+    {
+        let asked = (id, amount, pins);
         let outcome;
         (outcome, card) = canary::with_chip(&client, &mut virtuals, asked, card, (port, PLAIN)).await?;
         is(&outcome, Status::Approved);
+        assert_eq!(outcome.chip.is_some_and(|chip| chip.pin), id == "inserted");
     }
     virtuals.wait_papers(4, PATIENCE)?;
     monitor.kill()?;
