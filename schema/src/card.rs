@@ -5,6 +5,7 @@
 //! PIN.
 use crate::{
     DeviceKind, Kind, Money, Time,
+    config::Language,
     secret::{Pan, Tracks},
 };
 use schemars::JsonSchema;
@@ -100,8 +101,8 @@ pub struct CardRead {
     pub expiry: String,
     /// Track 2 equivalent data (tag 57), as on the stripe.
     pub track2: Option<Tracks>,
-    /// Language that the card prefers (tag 5F2D), two letters of ISO 639.
-    pub language: Option<String>,
+    /// Language that the card prefers (tag 5F2D), of those that the texts have.
+    pub language: Option<Language>,
     /// Name of the application (tag 84), hex digits.
     pub aid: String,
     /// Application label or preferred name, as the customer reads it.

@@ -33,6 +33,7 @@ use payterm_schema::{
     Screen, Status, Time,
     account::Stan,
     card::CardStep,
+    config::Language,
     device::Key,
     host::EntryMode,
     icc::Icc,
@@ -70,6 +71,8 @@ struct Serving {
     stage: Stage,
     account: Option<AccountId>,
     presented: Option<Presented>,
+    /// The chip card's language.
+    language: Option<Language>,
     original: Option<ServedOriginal>,
     /// Only this is offered: the caller's word, or a key of the keypad.
     modes: Vec<EntryMode>,
@@ -497,6 +500,10 @@ impl Counter {
     }
     pub fn screen(&self) -> Option<Screen> {
         self.serving.as_ref()?.screen()
+    }
+    /// Language of who is served, where a card has told it; none: nobody is served.
+    pub fn language(&self) -> Option<Option<Language>> {
+        self.serving.as_ref().map(|s| s.language)
     }
 }
 

@@ -310,8 +310,9 @@ pub enum Query {
 /// ([`Effect::faces_customer`]) holds it up, and what ends a question ([`Ask::ends`]) not even that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
-    Show(Screen),
+    /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show. As
+    /// [`Effect::Show`] has it.
+    Show(Screen, Option<Language>),
     /// Arm the readers, the scanner and (for [`EntryMode::Manual`]) the keypad, for this transaction.
     Offer { txn: u64, modes: Vec<EntryMode> },
     /// Disarm them; a reader whose card is being run keeps it.
@@ -355,7 +356,8 @@ pub enum Effect {
     EndCard {
         tag: u64,
     },
-    Show(Screen),
+    /// Show this; the customer's displays in this language, none: in the terminal's, as all the others.
+    Show(Screen, Option<Language>),
     /// Screens, papers and texts are in this language from here on.
     Speak(Language),
     Send(Box<HostMessage>),
@@ -393,7 +395,7 @@ impl Effect {
     /// Tells whether it changes what the customer sees or what a card is told: no [`Ask`] of a later step
     /// overtakes it.
     pub fn faces_customer(&self) -> bool {
-        matches!(self, Self::Show(_) | Self::Speak(_) | Self::TellCard { .. } | Self::EndCard { .. })
+        matches!(self, Self::Show(..) | Self::Speak(_) | Self::TellCard { .. } | Self::EndCard { .. })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{Ask, Effect, Machine, context::Context, onboarding};
 use payterm_schema::{
     AccountId, Notice, Outcome, Screen, Time,
+    config::Language,
     notice::{Rest, TROUBLES},
     paper::{PaperJob, PaperState},
 };
@@ -15,6 +16,8 @@ use std::{
 pub(crate) struct Display {
     /// The screen that was drawn last.
     drawn: Screen,
+    /// Language of the customer who is served, or whose result is shown, as the card has it.
+    language: Option<Language>,
     /// It is drawn again although nothing has changed: at a start, and in another language.
     pub redraw: bool,
     timed: Option<Timed>,
@@ -37,6 +40,7 @@ impl Default for Display {
     fn default() -> Self {
         Self {
             drawn: Screen::idle(),
+            language: None,
             redraw: false,
             timed: None,
             troubles: VecDeque::new(),
@@ -146,7 +150,12 @@ impl Machine {
             self.display.drive_troubles(&self.cx);
         }
         let screen = self.screen();
-        if screen == self.display.drawn && !self.display.redraw {
+        let language = match self.counter.language() {
+            Some(language) => language,
+            None => self.display.language.filter(|_| self.display.timed.is_some()),
+        };
+        let spoken = std::mem::replace(&mut self.display.language, language);
+        if screen == self.display.drawn && language == spoken && !self.display.redraw {
             return;
         }
         self.display.redraw = false;
@@ -154,11 +163,13 @@ impl Machine {
         let prompts = |a: &Ask| matches!(a, Ask::Offer { .. } | Ask::Pin { .. } | Ask::CardPin { .. });
         let asks = &mut self.cx.step.asks;
         match (&screen, asks.iter().position(prompts)) {
-            (Screen::Present { .. } | Screen::Pin { .. }, Some(at)) => asks.insert(at, Ask::Show(screen)),
-            (Screen::Pin { .. }, None) if matches!(before, Screen::Pin { .. }) => {
-                asks.push(Ask::Show(screen))
+            (Screen::Present { .. } | Screen::Pin { .. }, Some(at)) => {
+                asks.insert(at, Ask::Show(screen, language))
             }
-            (_, _) => self.cx.effect(Effect::Show(screen)),
+            (Screen::Pin { .. }, None) if matches!(before, Screen::Pin { .. }) => {
+                asks.push(Ask::Show(screen, language))
+            }
+            (_, _) => self.cx.effect(Effect::Show(screen, language)),
         }
     }
 }

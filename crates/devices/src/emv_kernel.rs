@@ -18,6 +18,7 @@ use payterm_schema::{
         self, CardDecision, CardFailure, CardPin, CardRead, CardRun, CardStep, CardWord, Depth, HostWord,
         Interface, PinCheck, PinForm, PinWord, Then, Verified,
     },
+    config::Language,
     fault::with_causes,
 };
 use std::{
@@ -399,7 +400,7 @@ fn card_read(read: &step::CardRead) -> Option<CardRead> {
         sequence: read.psn,
         expiry: read.expiry.reveal().to_owned(),
         track2: read.track2.as_ref().map(track2),
-        language: read.language.map(|letters| letters.map(char::from).iter().collect()),
+        language: read.language.and_then(Language::of_letters),
         aid: read.application.iter().map(|byte| format!("{byte:02X}")).collect(),
         label: text(&read.name, read.table),
     })

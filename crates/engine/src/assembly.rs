@@ -34,7 +34,7 @@ use payterm_schema::{
     terminal::TerminalInfo,
     time::Millis,
 };
-use payterm_texts::{Audience, Font, ScreenContext};
+use payterm_texts::{Audience, Font, ScreenContext, Texts};
 use payterm_vault::{SealingKey, Vault};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -306,13 +306,13 @@ impl Frame<'_> {
         Surroundings {
             desired: Arc::default(),
             registry: self.registry.clone(),
-            draw: Arc::new(move |s, role, DisplaySize { columns, lines }| {
+            draw: Arc::new(move |s, role, language, DisplaySize { columns, lines }| {
                 // The only display is the customer's.
                 let own = displays > 1 && role == Some(DeviceRole::Cashier);
                 let audience = if own { Audience::Cashier } else { Audience::Customer };
                 let now = clock.now();
                 let page = ScreenContext { audience, now, columns, lines, ..page.clone() };
-                spoken.texts().screen(s, &page)
+                language.map_or_else(|| spoken.texts(), Texts::new).screen(s, &page)
             }),
             events: Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event))))),
             mishaps: self.kept.mishaps.clone(),

@@ -151,9 +151,9 @@ mod tests {
         use payterm_schema::Screen;
         let trouble = || Screen::Trouble { what: "clock".into() };
         // Stars that wait hold no end up, as no other page does.
-        assert_eq!(Facing::of_ask(&Ask::Show(trouble())), Facing::Page);
+        assert_eq!(Facing::of_ask(&Ask::Show(trouble(), None)), Facing::Page);
         assert_eq!(Facing::of_ask(&Ask::Offer { txn: 1, modes: Vec::new() }), Facing::Question);
-        assert_eq!(Facing::of_effect(&Effect::Show(trouble())), Some(Facing::Page));
+        assert_eq!(Facing::of_effect(&Effect::Show(trouble(), None)), Some(Facing::Page));
         assert_eq!(Facing::of_effect(&Effect::Renew), None);
         let pin = || Ask::AbortPin { tag: 1 };
         let offer = || Ask::Offer { txn: 1, modes: Vec::new() };

@@ -32,7 +32,7 @@ use payterm_devices::{DisplaySize, Drivers, Env};
 use payterm_schema::{
     Device, DeviceKind, DeviceState, Instrument, Screen,
     card::Interface,
-    config::{DeviceConfig, DeviceRole},
+    config::{DeviceConfig, DeviceRole, Language},
     device::Key,
     host::EntryMode,
     selftest::Finding,
@@ -75,8 +75,9 @@ pub enum DeviceEvent {
     PrinterReady,
 }
 
-/// A page as the lines of a display of this role and size, as they are now.
-pub type Draw = Arc<dyn Fn(&Screen, Option<DeviceRole>, DisplaySize) -> Vec<String> + Send + Sync>;
+/// A page as the lines of a display of this role and size, as they are now; none: in the terminal's language.
+pub type Draw =
+    Arc<dyn Fn(&Screen, Option<DeviceRole>, Option<Language>, DisplaySize) -> Vec<String> + Send + Sync>;
 
 /// Surroundings of all devices.
 #[derive(Clone)]

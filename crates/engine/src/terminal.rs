@@ -186,7 +186,7 @@ impl TerminalActor {
     pub fn gone(services: &Services) {
         services.hide_info();
         effects::withdraw(services);
-        effects::show(services, &Screen::Trouble { what: "starting".into() });
+        effects::show(services, &Screen::Trouble { what: "starting".into() }, None);
     }
 
     pub fn new(life: Life, services: Arc<Services>, first: Option<Loaded>) -> Self {
@@ -227,7 +227,7 @@ impl TerminalActor {
             // No retry mends a journal that does not add up: the terminal stays out of service and says why.
             Err(e) => {
                 tracing::error!("the journal cannot be replayed, the terminal takes no payments: {e}");
-                return effects::show(&self.services, &Screen::Trouble { what: "journal".into() });
+                return effects::show(&self.services, &Screen::Trouble { what: "journal".into() }, None);
             }
         };
         self.queue = CommitQueue::new(last_seq);
@@ -316,7 +316,7 @@ impl TerminalActor {
         }
         self.services.hide_info();
         effects::withdraw(&self.services);
-        effects::show(&self.services, &Screen::Trouble { what: what.into() });
+        effects::show(&self.services, &Screen::Trouble { what: what.into() }, None);
         self.recover(ctx);
     }
 

@@ -303,8 +303,7 @@ impl TestCard {
         }
         if apdu.data == PSE && self.pse && !next {
             self.session = Session { selected: Some(Selected::Directory), ..Session::default() };
-            let inner = [object(0x88, &[1]), object(0x5F2D, b"zhen")].concat();
-            return Ok(object(0x6F, &[object(0x84, PSE), object(0xA5, &inner)].concat()));
+            return Ok(object(0x6F, &[object(0x84, PSE), object(0xA5, &object(0x88, &[1]))].concat()));
         }
         let after = if next { self.selected().ok_or(sw::NO_FILE)? + 1 } else { 0 };
         let tapped = self.session.tapped;
@@ -320,7 +319,9 @@ impl TestCard {
         if !pdol.is_empty() {
             inner.extend(object(0x9F38, &pdol));
         }
-        inner.extend(object(0x5F2D, b"zhen"));
+        if !row.languages.is_empty() {
+            inner.extend(object(0x5F2D, row.languages.as_bytes()));
+        }
         Ok(object(0x6F, &[object(0x84, &row.aid.0), object(0xA5, &inner)].concat()))
     }
 

@@ -20,6 +20,14 @@ impl std::str::FromStr for Language {
     }
 }
 impl Language {
+    /// Language of these two small letters (ISO 639), as chip cards name it.
+    pub fn of_letters(letters: [u8; 2]) -> Option<Self> {
+        match &letters {
+            b"zh" => Some(Self::ZhCn),
+            b"en" => Some(Self::En),
+            _ => None,
+        }
+    }
     /// BCP 47 tag, as in the configuration.
     pub const fn tag(self) -> &'static str {
         match self {

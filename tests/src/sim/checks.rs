@@ -80,10 +80,10 @@ pub fn step(world: &mut World, step: &Step) {
 
 /// Checks what leaves before its step's records: the prompts of a request, and no other screen.
 pub fn ask(world: &World, ask: &Ask) {
-    if let Ask::Show(Screen::Result { outcome }) = ask {
+    if let Ask::Show(Screen::Result { outcome }, _) = ask {
         i12_told_after_disk(world, outcome);
     }
-    let tells = matches!(ask, Ask::Show(s) if !matches!(s, Screen::Present { .. } | Screen::Pin { .. }));
+    let tells = matches!(ask, Ask::Show(s, _) if !matches!(s, Screen::Present { .. } | Screen::Pin { .. }));
     assert!(!tells, "invariant 12: {ask:?} is shown before its records are on disk");
 }
 
@@ -105,11 +105,11 @@ pub fn effect(world: &World, effect: &Effect) {
         // No try is for nothing: what was wrong is on disk before the next one, and before the screen says
         // so.
         Effect::AskVault { ask: VaultAsk::Check { .. }, .. }
-        | Effect::Show(Screen::Password { .. } | Screen::Locked { .. }) => {
+        | Effect::Show(Screen::Password { .. } | Screen::Locked { .. }, _) => {
             wrong_password_on_disk(world, effect);
         }
         Effect::Answer { .. }
-        | Effect::Show(_)
+        | Effect::Show(..)
         | Effect::Speak(_)
         | Effect::AskVault { .. }
         | Effect::ForgetKeys { .. }

@@ -420,7 +420,7 @@ impl World {
         let run = self.run;
         for out in released {
             // How often the display is written is no matter of a digest: the power goes at other effects.
-            let drawn = matches!(out, Out::Ask(Ask::Show(_)) | Out::Effect(Effect::Show(_)));
+            let drawn = matches!(out, Out::Ask(Ask::Show(..)) | Out::Effect(Effect::Show(..)));
             let counts = self.digest.is_none() || !drawn;
             if (counts && self.point()) || self.run != run {
                 return false;
@@ -444,7 +444,7 @@ impl World {
 
     fn ask(&mut self, ask: Ask) {
         match ask {
-            Ask::Show(screen) => self.show(screen),
+            Ask::Show(screen, _) => self.show(screen),
             Ask::Offer { .. } => self.offer(),
             Ask::Withdraw => self.armed = false,
             Ask::RunCard { tag, run } => self.run_card(tag, &run),
@@ -478,7 +478,7 @@ impl World {
             | Effect::UseDownloads { .. }
             | Effect::Tms { .. }
             | Effect::Renew => {}
-            Effect::Show(screen) => self.show(screen),
+            Effect::Show(screen, _) => self.show(screen),
             Effect::AskVault { tag, ask } => {
                 let answer = operators::vault(tag, ask);
                 self.later(5, Event::Vault { tag, answer });

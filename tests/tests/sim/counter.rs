@@ -489,7 +489,7 @@ fn swipe(m: &mut Machine, track2: &str) -> Step {
 }
 fn problem(step: &Step) -> Option<String> {
     step.asks.iter().find_map(|a| {
-        if let Ask::Show(payterm_schema::Screen::Present { problem, .. }) = a {
+        if let Ask::Show(payterm_schema::Screen::Present { problem, .. }, _) = a {
             problem.clone()
         } else {
             None
@@ -538,7 +538,7 @@ fn refused_ranges_and_large_amounts() {
     );
     let mut m = machine(|s| s.flow.confirm_above = Some(cny(10_000)));
     let asked = |s: &Step| {
-        s.effects.iter().any(|e| matches!(e, Effect::Show(payterm_schema::Screen::Confirm { .. })))
+        s.effects.iter().any(|e| matches!(e, Effect::Show(payterm_schema::Screen::Confirm { .. }, _)))
     };
     assert!(!asked(&start(&mut m, 10_000)));
     let mut m = machine(|s| s.flow.confirm_above = Some(cny(10_000)));

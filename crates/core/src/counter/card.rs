@@ -469,6 +469,7 @@ fn taken(
     token: Option<CardToken>,
 ) -> Next {
     let full = s.chip.as_ref().is_some_and(|c| c.depth == Depth::Full);
+    s.language = read.language;
     let tap = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contactless);
     // Of a card that is read only nobody has asked how its holder is verified.
     let chip = outcome::Chip {

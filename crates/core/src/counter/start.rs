@@ -107,6 +107,7 @@ pub(super) fn enter(
         // A card or a code chooses the account of an authorisation.
         account: (!authorisation).then(|| id.clone()),
         presented: None,
+        language: None,
         original: None,
         modes: request.modes.clone(),
         present_tries: 0,

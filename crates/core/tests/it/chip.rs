@@ -8,6 +8,7 @@ use payterm_schema::{
         CardDecision, CardFailure, CardPin, CardRead, CardStep, CardWord, Interface, PinCheck, PinForm, Then,
         Verified,
     },
+    config::Language,
     device::Key,
     host::{CodeRule, EntryMode, Plan, RetryRule},
     outcome::Class,
@@ -154,6 +155,29 @@ impl Counter {
     }
 }
 const BOTH: [EntryMode; 2] = [EntryMode::Swipe, EntryMode::Chip];
+
+/// From the card's number to the end of the result; the next customer meets the terminal's.
+#[test]
+fn the_cards_language_is_the_customers() {
+    let mut c = Counter::new(&BOTH);
+    let shown = |step: &Step| {
+        let asked = step.asks.iter().filter_map(|a| if let Ask::Show(_, l) = a { Some(*l) } else { None });
+        let shown =
+            step.effects.iter().filter_map(|e| if let Effect::Show(_, l) = e { Some(*l) } else { None });
+        asked.chain(shown).collect::<Vec<_>>()
+    };
+    let zh = Some(Language::ZhCn);
+    c.insert();
+    let Some(CardStep::Read(mut read)) = steps()[0].clone() else { panic!("a card that is read") };
+    read.language = zh;
+    let step = c.says(CardStep::Read(read));
+    assert_eq!(shown(&step), [zh]);
+    let step = c.says(CardStep::Done { decision: CardDecision::Declined, icc: Vec::new() });
+    assert!(matches!(c.till.machine.screen(), Screen::Result { .. }));
+    assert_eq!(shown(&step), [zh]);
+    let step = c.till.input(start("sale", "b"));
+    assert_eq!(shown(&step).last(), Some(&None));
+}
 
 #[test]
 fn a_chip_that_cannot_be_read_three_times_may_be_swiped_once() {

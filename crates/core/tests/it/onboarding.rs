@@ -178,7 +178,7 @@ impl Bench {
                 Effect::Tell(_)
                 | Effect::TellCard { .. }
                 | Effect::EndCard { .. }
-                | Effect::Show(_)
+                | Effect::Show(..)
                 | Effect::Speak(_)
                 | Effect::AskVault { .. }
                 | Effect::Send(_)

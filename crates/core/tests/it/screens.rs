@@ -8,8 +8,8 @@ use payterm_schema::{
 
 /// Pages of the stages of a payment, and that of its result, each with the amount on it.
 fn amounts(step: &Step) -> Vec<(&'static str, Option<u64>)> {
-    let asked = step.asks.iter().filter_map(|a| if let Ask::Show(s) = a { Some(s) } else { None });
-    let shown = step.effects.iter().filter_map(|e| if let Effect::Show(s) = e { Some(s) } else { None });
+    let asked = step.asks.iter().filter_map(|a| if let Ask::Show(s, _) = a { Some(s) } else { None });
+    let shown = step.effects.iter().filter_map(|e| if let Effect::Show(s, _) = e { Some(s) } else { None });
     let of = |screen: &Screen| {
         let (page, amount) = if let Screen::Present { amount, .. } = screen {
             ("present", *amount)

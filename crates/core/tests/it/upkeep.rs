@@ -47,9 +47,9 @@ fn answers(step: &Step) -> Vec<Result<(), Fault>> {
         .collect()
 }
 fn shown(step: &Step) -> Vec<&Screen> {
-    let asked = step.asks.iter().filter_map(|a| if let Ask::Show(s) = a { Some(s) } else { None });
+    let asked = step.asks.iter().filter_map(|a| if let Ask::Show(s, _) = a { Some(s) } else { None });
     asked
-        .chain(step.effects.iter().filter_map(|e| if let Effect::Show(s) = e { Some(s) } else { None }))
+        .chain(step.effects.iter().filter_map(|e| if let Effect::Show(s, _) = e { Some(s) } else { None }))
         .collect()
 }
 fn report() -> Box<SelfTest> {
@@ -139,9 +139,9 @@ fn the_language_is_kept_by_the_journal() {
         assert_eq!(answers(&step), [Ok(())]);
         // Spoken before the screen is drawn again.
         let order: Vec<_> =
-            step.effects.iter().filter(|e| matches!(e, Effect::Speak(_) | Effect::Show(_))).collect();
+            step.effects.iter().filter(|e| matches!(e, Effect::Speak(_) | Effect::Show(..))).collect();
         assert!(
-            matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle(_))] if *l == language),
+            matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle(_), None)] if *l == language),
             "{order:?}"
         );
         journal.extend(step.records);

@@ -1,6 +1,6 @@
 //! State that the terminal wants the devices to be in; shared by all of them.
 use payterm_devices::Switch;
-use payterm_schema::{DeviceKind, Screen, host::EntryMode};
+use payterm_schema::{DeviceKind, Screen, config::Language, host::EntryMode};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub struct DesiredState {
     pub pin: Option<u64>,
     /// The page that is shown, and since when.
     screen: Option<(Screen, Instant)>,
+    /// The customer's language, where the card has told it.
+    pub language: Option<Language>,
 }
 
 impl DesiredState {
@@ -36,7 +38,8 @@ impl DesiredState {
     pub fn was_for(&self, txn: u64, read: Instant) -> bool {
         self.txn == Some(txn) && self.since.is_some_and(|since| since <= read)
     }
-    pub fn show(&mut self, screen: &Screen) {
+    pub fn show(&mut self, screen: &Screen, language: Option<Language>) {
+        self.language = language;
         if self.screen() != Some(screen) {
             self.screen = Some((screen.clone(), Instant::now()));
         }
@@ -104,11 +107,11 @@ mod tests {
         let page = Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: None };
         let (mut desired, early) = (DesiredState::default(), Instant::now());
         assert!(!desired.was_shown(&page, early) && desired.was_shown(&Screen::idle(), early));
-        desired.show(&Screen::idle());
+        desired.show(&Screen::idle(), None);
         assert!(!desired.was_shown(&page, Instant::now()), "the machine is ahead of the display");
-        desired.show(&page);
+        desired.show(&page, None);
         let seen = Instant::now();
-        desired.show(&page);
+        desired.show(&page, None);
         assert!(!desired.was_shown(&page, early) && desired.was_shown(&page, seen));
     }
 

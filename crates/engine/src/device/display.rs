@@ -3,7 +3,7 @@
 use super::shell::{Port, Shell, Told, Up};
 use actix::{AsyncContext, Context};
 use payterm_devices::{DeviceError, DisplaySize, Face, Handle, Interrupt};
-use payterm_schema::selftest::Finding;
+use payterm_schema::{config::DeviceRole, selftest::Finding};
 use std::{convert::Infallible, sync::mpsc::Receiver, time::Duration};
 
 /// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past.
@@ -91,10 +91,15 @@ impl Port for Display {
 
 /// The display shows what is wanted now.
 fn draw(shell: &mut Shell<Display>, ctx: &mut Context<Shell<Display>>) {
-    let screen = shell.context.desired().screen().cloned();
+    let (screen, language) = {
+        let desired = shell.context.desired();
+        (desired.screen().cloned(), desired.language)
+    };
     let Some(screen) = screen.filter(|_| shell.is_open() && !shell.port.showing) else { return };
     // The lines count: the language may have changed.
-    let lines = (shell.context.around.draw)(&screen, shell.context.config.role(), shell.port.size);
+    let role = shell.context.config.role();
+    let language = language.filter(|_| role == Some(DeviceRole::Customer));
+    let lines = (shell.context.around.draw)(&screen, role, language, shell.port.size);
     if shell.port.drawn.as_ref() != Some(&lines) {
         shell.port.drawn = Some(lines.clone());
         let time = shell.command_time();

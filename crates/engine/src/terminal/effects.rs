@@ -13,6 +13,7 @@ use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Screen,
     card::CardStep,
+    config::Language,
     host::{EntryMode, FrameTrace},
     onboarding::Problem,
     paper::{PaperJob, PaperKind, PrintResult},
@@ -31,7 +32,7 @@ impl TerminalActor {
     pub(super) fn ask(&mut self, ask: Ask, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         match ask {
-            Ask::Show(screen) => show(&services, &screen),
+            Ask::Show(screen, language) => show(&services, &screen, language),
             Ask::Offer { txn, modes } => want(&services, Some(txn), modes),
             Ask::Withdraw => want(&services, None, Vec::new()),
             Ask::Pin { tag, account, pan, amount, timeout_ms } => {
@@ -104,7 +105,7 @@ impl TerminalActor {
                 services.spoken.set(language);
                 services.show_info(|info| info.language = language.tag().into());
             }
-            Effect::Show(screen) => show(&services, &screen),
+            Effect::Show(screen, language) => show(&services, &screen, language),
             Effect::Send(message) => self.send(message, ctx),
             Effect::ForgetKeys { account } => forget_keys(&services, account),
             Effect::UseDownloads { all } => {
@@ -337,8 +338,8 @@ fn fill_reason(texts: Texts, outcome: &mut Arc<Outcome>) {
     }
 }
 
-pub(super) fn show(services: &Services, screen: &Screen) {
-    services.desired.lock().unwrap_or_else(PoisonError::into_inner).show(screen);
+pub(super) fn show(services: &Services, screen: &Screen, language: Option<Language>) {
+    services.desired.lock().unwrap_or_else(PoisonError::into_inner).show(screen, language);
     services.devices.draw();
 }
 

@@ -126,6 +126,9 @@ pub struct ApplicationRow {
     /// Cardholder's name (5F20), 2 to 26 characters of ASCII.
     #[serde(default = "nobody")]
     pub holder: String,
+    /// Languages that it prefers (5F2D), one to four of two small letters; empty: it names none.
+    #[serde(default)]
+    pub languages: String,
     /// Issuer's digits at the end of track 2 (57), 8 of them.
     #[serde(default = "zeros")]
     pub discretionary: String,
@@ -244,6 +247,10 @@ impl Persona {
             }
             if !(2..=26).contains(&row.holder.len()) || !row.holder.is_ascii() {
                 return Err("a holder does not have 2 to 26 characters of ASCII");
+            }
+            let two = |letters: &[u8]| letters.len() == 2 && letters.iter().all(u8::is_ascii_lowercase);
+            if row.languages.len() > 8 || !row.languages.as_bytes().chunks(2).all(two) {
+                return Err("languages are one to four, of two small letters");
             }
             if !matches!(row.signed_file, 2 | 5..=30) {
                 return Err("a signed file is 2, or 5 to 30");

@@ -135,7 +135,7 @@ impl World {
         }
         for ask in &step.asks {
             match ask {
-                Ask::Show(page) => shown = Some(page),
+                Ask::Show(page, _) => shown = Some(page),
                 Ask::Offer { txn, modes } => {
                     let reader = |w: &EntryMode| match w {
                         EntryMode::Swipe => 0,
@@ -172,7 +172,7 @@ impl World {
                     }),
                     _ => {}
                 },
-                Effect::Show(page) => shown = Some(page),
+                Effect::Show(page, _) => shown = Some(page),
                 Effect::Send(m) => done.push(Observed::Frame { bytes: frame(self, m) }),
                 Effect::ForgetKeys { .. } => done.push(Observed::KeysForgotten),
                 Effect::Print { job, duplicate } => done.push(paper(job, *duplicate)),
