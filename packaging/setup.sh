@@ -13,6 +13,7 @@ need python3 python3
 need mkfs.ext4 e2fsprogs
 need socat socat
 need cc gcc
+need c++ g++
 need pkg-config pkg-config
 need pcscd pcscd
 need ip iproute2
@@ -31,8 +32,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 setup.sh: missing, by the names of Debian's packages:$missing
 Only root can install them, with apt: packaging/setup.sh${1+ $1} as root, once. Elsewhere install what has
 these programs (dbus-daemon, busctl and systemd-analyze, gdbus, strace, python3 with venv, mkfs.ext4, socat,
-pcscd with vsmartcard's virtual readers, ip, pkg-config with libpcsclite, a C compiler; clippy and rustfmt
-come with rustup; Maven and a JDK 17 for the tests of the JUnit extension).
+pcscd with vsmartcard's virtual readers, ip, pkg-config with libpcsclite, C and C++ compilers; clippy and
+rustfmt come with rustup; Maven and a JDK 17 for the tests of the JUnit extension).
 Then run make again. Tests that mount disks or start pcscd need root too; make test PAYTERM_MUST= skips them.
 TEXT
     exit 1

@@ -17,6 +17,7 @@ use payterm_tests::{
 };
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     process::{Command, ExitCode},
     time::{Instant, SystemTime},
 };
@@ -29,6 +30,7 @@ const CASES: u64 = 20_000;
 const REQUESTS: u64 = 1_000;
 const VECTORS: u64 = 100_000;
 const FUZZ: u64 = 50_000;
+const SECONDS: u64 = 120;
 
 fn blows(name: &str, default: u32) -> u32 {
     number(name, default.into()).ok().and_then(|n| n.try_into().ok()).unwrap_or(default)
@@ -202,10 +204,70 @@ fn cryptograms() -> Result<Value> {
     }))
 }
 
+/// Each fuzz target of the kernel for FUZZ_SECONDS, guided by what it reaches, from the corpus on; what it
+/// finds and what breaks it are left in `target/fuzz`. The flags are cargo-fuzz's without its sanitizer,
+/// which only a nightly compiler has: the crate has no unsafe code.
+fn fuzzed() -> Result<Value> {
+    const FLAGS: [&str; 8] = [
+        "--cfg=fuzzing",
+        "-Cpasses=sancov-module",
+        "-Cllvm-args=-sanitizer-coverage-level=4",
+        "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+        "-Cllvm-args=-sanitizer-coverage-pc-table",
+        "-Cllvm-args=-sanitizer-coverage-trace-compares",
+        "-Cdebug-assertions",
+        "-Ccodegen-units=1",
+    ];
+    let (seconds, began) = (number("FUZZ_SECONDS", SECONDS)?, Instant::now());
+    println!("fuzz: {seconds} s a target");
+    let (crate_dir, out_dir) = (format!("{ROOT}/crates/emv/fuzz"), format!("{ROOT}/target/fuzz"));
+    // With a target, or the flags would be for build scripts too.
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--bins", "--target", &host, "--target-dir", &out_dir])
+        .current_dir(&crate_dir)
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        .output()?;
+    if !built.status.success() {
+        return Err(String::from_utf8_lossy(&built.stderr).into());
+    }
+    let (mut runs, mut failed) = (BTreeMap::new(), Vec::new());
+    for entry in std::fs::read_dir(format!("{crate_dir}/fuzz_targets"))? {
+        let target = entry?.path().file_stem().map(|n| n.to_string_lossy().into_owned());
+        let target = target.ok_or("a target without a name")?;
+        let found = format!("{out_dir}/corpus/{target}");
+        std::fs::create_dir_all(&found)?;
+        let out = Command::new(format!("{out_dir}/{host}/release/{target}"))
+            .arg(format!("-max_total_time={seconds}"))
+            .args([format!("-artifact_prefix={out_dir}/{target}-"), found])
+            .arg(format!("{crate_dir}/corpus/{target}"))
+            .output()?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        // "Done 1940800 runs in 26 second(s)"
+        let done = said.lines().find_map(|l| l.strip_prefix("Done ")?.split(' ').next()?.parse::<u64>().ok());
+        println!("  {target}: {} runs", done.unwrap_or(0));
+        if !out.status.success() || done.is_none_or(|runs| runs == 0) {
+            println!("{said}");
+            failed.push(target.clone());
+        }
+        runs.insert(target, done);
+    }
+    Ok(json!({
+        "name": "fuzz",
+        "value": runs.len(),
+        "unit": format!("targets, {seconds} s each"),
+        "ok": failed.is_empty() && runs.len() >= 6,
+        "seconds": began.elapsed().as_secs(),
+        "runs": runs,
+        "failed": failed,
+    }))
+}
+
 /// A line of `target/proof.json`: its name, and what makes it.
 type Proof = (&'static str, fn(&str) -> Result<Value>);
 
-const PROOFS: [Proof; 19] = [
+const PROOFS: [Proof; 20] = [
     ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
     ("seeds", |name| {
         let seeds = number("PAYTERM_SEEDS", SEEDS)?;
@@ -222,6 +284,7 @@ const PROOFS: [Proof; 19] = [
             ["-p", "payterm-emv", "-p", "payterm-simulator", "--test", "it", "--", "fuzz::", "spoilt::"];
         tests(name, |_| seeds, "seeds each of spoilt cards, hosts and data", &args)
     }),
+    ("fuzz", |_| fuzzed()),
     ("pulls", |name| {
         let (count, readers) = (blows("PAYTERM_PULLS", 2_000), Readers::own()?);
         evening(name, "cards pulled out, books and cards' lists equal", |seed| {
@@ -284,6 +347,7 @@ fn main() -> ExitCode {
         ("PAYTERM_REQUESTS", REQUESTS),
         ("PAYTERM_VECTORS", VECTORS),
         ("PAYTERM_FUZZ", FUZZ),
+        ("FUZZ_SECONDS", SECONDS),
     ];
     let unread = numbers.iter().find_map(|(name, default)| number(name, *default).err());
     if let Some(e) = unknown.or(unread.map(|e| e.to_string())) {

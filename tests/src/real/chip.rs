@@ -93,6 +93,15 @@ pub fn card(persona: &str) -> Result<TestCard> {
     Ok(TestCard::new(&Personas::parse(PERSONAS)?, persona, date)?)
 }
 
+/// What a customer with a card in the reader is told.
+enum Word {
+    Ended(Box<Outcome>),
+    /// It was pulled: to be inserted again.
+    NotRead,
+    /// It was in before the reader looked for one: out, and in again.
+    TakenForOld,
+}
+
 /// A counter at which cards are pulled.
 struct Counter {
     stack: Stack,
@@ -187,25 +196,29 @@ impl Counter {
                 Readers::Own(_) => inserted.pull()?,
             };
             self.cards.insert(persona, card);
-            if let Some(outcome) = outcome? {
-                return Ok(outcome);
+            match outcome? {
+                Word::Ended(outcome) => return Ok(*outcome),
+                Word::NotRead => how = PLAIN,
+                Word::TakenForOld => {}
             }
-            how = PLAIN;
         }
     }
 
-    /// The outcome of a sale whose card is in the reader; none: it was pulled, and is to be inserted again.
-    async fn word(&mut self, key: &RequestKey, pulled: bool) -> Result<Option<Outcome>> {
+    /// What the terminal says of a sale whose card is in the reader, and perhaps pulled.
+    async fn word(&mut self, key: &RequestKey, pulled: bool) -> Result<Word> {
         let (me, began) = (caller(), Instant::now());
         let mut outcome = std::pin::pin!(self.client.wait(&me, key, true));
         while began.elapsed() < PATIENCE {
             if let Ok(outcome) = tokio::time::timeout(Duration::from_millis(4), &mut outcome).await {
-                return Ok(Some(outcome?));
+                return Ok(Word::Ended(Box::new(outcome?)));
             }
             // Refused, unless the pad asks for it.
             let _ = self.virtuals.pin(PIN, When::Now);
             if pulled && self.virtuals.wait_screen("Card not read", Duration::ZERO).is_ok() {
-                return Ok(None);
+                return Ok(Word::NotRead);
+            }
+            if self.virtuals.wait_screen("Take old card out", Duration::ZERO).is_ok() {
+                return Ok(Word::TakenForOld);
             }
         }
         Err(format!("{key} does not end: {:?}", self.virtuals.screen()).into())

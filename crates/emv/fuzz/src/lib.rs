@@ -1,10 +1,14 @@
 //! What is fuzzed: whatever bytes come, nothing panics, and what comes out holds.
 //! `crates/emv/tests/it/fuzz.rs` compiles this too, and replays the corpus.
+mod forged;
 pub mod watch;
 
+pub use forged::oda;
+
 use payterm_emv::{
-    Contact, Tag, Tags, Tap,
+    Command, Contact, Exchange, Progress, Tag, Tags, Tap,
     dol::{self, FILLED_MAX},
+    exchange::{ANSWER_MAX, RESPONSES_MAX},
     step::{Gone, HostWord, Input, PinWord, Proceed, Step, Verdict},
     terminal::{Aid, Depth, Limits, Parameters, TapLimits, Terminal, TerminalData, Transaction},
     tlv::{self, Tlv},
@@ -80,6 +84,32 @@ impl<'a> Choices<'a> {
     fn two(&mut self) -> [u8; 2] {
         [self.next(), self.next()]
     }
+}
+
+/// A command, of a script where the bytes are one, and whatever the card answers to it and its GET RESPONSEs:
+/// so many are sent and no more, and as much comes out.
+pub fn exchange(bytes: &[u8]) {
+    let mut choices = Choices(bytes);
+    let command = Command::of_issuer(choices.some()).unwrap_or_else(|| Command::select(&NAME, false));
+    let (mut exchange, first) = Exchange::start(command);
+    assert!((4..=261).contains(&first.len()));
+    // A length may be corrected once before each GET RESPONSE, and behind the last.
+    for _ in 0..=2 * RESPONSES_MAX + 1 {
+        let answer = match choices.next() {
+            status @ 0..0xC0 => {
+                let [sw1, data] = [[0x61, 0x6C, 0x62, 0x90][usize::from(status & 3)], status >> 2 & 1];
+                let data = if data == 1 { choices.some() } else { &[] };
+                [data, &[sw1, choices.next()]].concat()
+            }
+            _ => choices.some().to_vec(),
+        };
+        match exchange.answer(&answer) {
+            Progress::Send(bytes) => assert!(bytes.len() >= 5),
+            Progress::Done(reply) => return assert!(reply.data.len() <= ANSWER_MAX),
+            Progress::Broken(_) => return,
+        }
+    }
+    panic!("an exchange without an end");
 }
 
 const NAME: [u8; 8] = [0xA0, 0, 0, 3, 0x33, 1, 1, 1];

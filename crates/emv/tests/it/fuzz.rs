@@ -104,7 +104,13 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn the_corpus_breaks_nothing() {
-    for (name, target) in [("tlv", targets::tlv as fn(&[u8])), ("dol", targets::dol)] {
+    let parsers: [(_, fn(&[u8])); 4] = [
+        ("tlv", targets::tlv),
+        ("dol", targets::dol),
+        ("exchange", targets::exchange),
+        ("oda", targets::oda),
+    ];
+    for (name, target) in parsers {
         let all = corpus(name);
         assert!(all.len() >= 8, "{name}: {} files", all.len());
         all.iter().for_each(|(file, bytes)| of(file, bytes, target));
@@ -159,6 +165,15 @@ fn no_bytes_break_a_reader_or_a_list() {
     for seed in 1..=seeds() {
         of(&format!("tlv, seed {seed}"), &Random(seed).objects(), targets::tlv);
         of(&format!("dol, seed {seed}"), &Random(seed).list(), targets::dol);
+        of(&format!("exchange, seed {seed}"), &Random(seed).choices(), targets::exchange);
+    }
+}
+
+#[test]
+fn no_certificate_breaks_an_authentication() {
+    // Each is a signature.
+    for seed in 1..=seeds() / 10 {
+        of(&format!("oda, seed {seed}"), &Random(seed).choices(), targets::oda);
     }
 }
 
