@@ -337,7 +337,7 @@ async fn the_decisions_of_a_transaction_are_read_from_the_state_directory() {
         |txn: u64, said: &str| format!("{{\"txn\":{txn},\"at\":1796194799000,\"log\":[\"{said}\"]}}\n");
     let old = line(17, "status 6A82") + &line(16, "of another");
     fs::write(dir.path().join("cards.1.log"), old + "{\"txn\":17,\"at\":1,\"lo").unwrap();
-    fs::write(dir.path().join("cards.log"), line(18, "of another") + &line(17, "TVR: \u{1b}[31m")).unwrap();
+    fs::write(dir.path().join("cards.log"), line(18, "of another") + &line(17, "TVR: \\u001b[31m")).unwrap();
     for txn in ["17", "R0001-17"] {
         let d = run(&log(txn), "").await;
         assert_eq!(d.code, 0, "{}", d.err);

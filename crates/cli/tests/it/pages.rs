@@ -248,6 +248,7 @@ fn every_text_that_the_source_names_exists_and_is_filled() {
     let files = |dir: &str| std::fs::read_dir(root.join(dir)).unwrap().map(|f| f.unwrap().path());
     let source: String = files("src")
         .chain(files("src/commands"))
+        .chain(files("src/commands/emv"))
         .filter(|path| path.is_file())
         .map(|path| std::fs::read_to_string(path).unwrap())
         .collect();

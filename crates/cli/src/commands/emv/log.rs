@@ -48,9 +48,11 @@ impl Log {
             runs.extend(all.filter(|run| run.txn == txn));
         }
         if runs.is_empty() {
-            let id = if there { "cli-emv-no-run" } else { "cli-emv-no-log" };
             let dir = self.state.display();
-            return Err(Failure::Local(ui.say(id, &[("txn", &txn), ("dir", &dir)])));
+            return Err(Failure::Local(match there {
+                true => ui.say("cli-emv-no-run", &[("txn", &txn), ("dir", &dir)]),
+                false => ui.say("cli-emv-no-log", &[("dir", &dir)]),
+            }));
         }
         ui.result(&runs, || {
             let line = |line: &String| format!("  {}\n", clean(line));

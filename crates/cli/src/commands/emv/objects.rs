@@ -8,7 +8,6 @@ use payterm_emv::{
 use payterm_schema::{Currency, Money, Pan};
 use payterm_texts::clean;
 use serde::Serialize;
-use std::fmt::Display;
 use zeroize::Zeroizing;
 
 /// Data object.
@@ -160,17 +159,14 @@ pub fn page(ui: &Ui, objects: &[Object], indent: usize) -> String {
     let mut out = String::new();
     for object in objects {
         let name = object.name.map_or_else(|| ui.text("cli-emv-unknown"), Into::into);
-        let args: [(&str, &dyn Display); 3] =
-            [("tag", &object.tag), ("name", &name), ("length", &object.length)];
-        let head = ui.say("cli-emv-object", &args);
-        out += &line(
-            indent,
-            &match &object.value {
-                Some(value) if !value.is_empty() => format!("{head}: {value}"),
-                None if object.hidden => format!("{head}: {}", ui.text("cli-emv-hidden")),
-                Some(_) | None => head,
-            },
-        );
+        let (tag, length) = (&object.tag, &object.length);
+        let head = ui.say("cli-emv-object", &[("tag", tag), ("name", &name), ("length", length)]);
+        let head = match &object.value {
+            Some(value) if !value.is_empty() => format!("{head}: {value}"),
+            None if object.hidden => format!("{head}: {}", ui.text("cli-emv-hidden")),
+            Some(_) | None => head,
+        };
+        out += &line(indent, &head);
         out.extend(object.says.iter().map(|says| line(indent + 4, says)));
         out += &page(ui, &object.objects, indent + 2);
     }
