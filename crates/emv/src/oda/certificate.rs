@@ -4,7 +4,7 @@ use super::{
     Flaw, Keys, Recovered,
     key::{KeyFault, MODULUS_MIN, PublicKey},
 };
-use crate::{Tag, Tags};
+use crate::{Tag, Tags, terminal};
 use zeroize::Zeroizing;
 
 /// Where a certificate stands, and what it is.
@@ -114,6 +114,11 @@ fn certified(
 pub(super) fn issuer_key(keys: Keys<'_>, rid: [u8; 5], tags: &Tags) -> Result<PublicKey, Flaw> {
     let &[index] = super::need(tags, CA_INDEX)? else { return Err(Flaw::Length(CA_INDEX)) };
     let ca = keys.ca.iter().find(|ca| ca.rid == rid && ca.index == index).ok_or(Flaw::NoCaKey(index))?;
+    if let Some(until) = ca.until
+        && terminal::day(&keys.date).ok_or(Flaw::Date)? > until
+    {
+        return Err(Flaw::CaKeyEnded(index));
+    }
     let pan = pan(tags)?;
     certified(&ca.key, tags, &ISSUER, &[], &|fields| {
         if !names_issuer(fields.owner, &*pan) {
