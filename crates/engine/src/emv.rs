@@ -7,13 +7,13 @@ use payterm_emv::{
 };
 use payterm_schema::{
     Fault,
-    config::{Config, EmvConfig},
+    config::{Config, EmvConfig, ExpiredKeys},
     download::{EmvAid, EmvKey, EmvParameters},
 };
 use serde::Deserialize;
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 /// Greatest size of the file. 1 MiB: some thousand keys.
@@ -27,7 +27,7 @@ struct File {
     version: u64,
     #[serde(rename = "aid")]
     aids: Vec<AidRow>,
-    /// CA keys, each as the acquirer sends one (370): tags 9F06, 9F22, DF02, DF04, DF03.
+    /// CA keys, each as the acquirer sends one (370): tags 9F06, 9F22, DF05, DF02, DF04, DF03.
     #[serde(default)]
     keys: Vec<String>,
     #[serde(default)]
@@ -111,12 +111,18 @@ struct RevokedRow {
 struct Lists {
     version: u64,
     aids: Vec<Aid>,
+    /// Each with its last day, where one is known.
     keys: Vec<oda::CaKey>,
     revoked: Vec<oda::Revoked>,
 }
 impl Lists {
-    fn parameters(self) -> Result<Parameters, String> {
-        Parameters::new(self.version, self.aids, self.keys, self.revoked).map_err(|fault| fault.to_string())
+    fn parameters(self, expired: ExpiredKeys) -> Result<Parameters, String> {
+        let keys = self.keys.into_iter().map(|key| match expired {
+            ExpiredKeys::Use => key.until(None),
+            ExpiredKeys::Refuse => key,
+        });
+        Parameters::new(self.version, self.aids, keys.collect(), self.revoked)
+            .map_err(|fault| fault.to_string())
     }
     /// With what the hosts have given: an entry replaces the one of its name.
     fn with(mut self, downloads: &[Arc<EmvParameters>]) -> Result<Self, String> {
@@ -127,9 +133,10 @@ impl Lists {
                 self.aids.push(aid);
             }
             for key in given.keys.iter().flatten() {
-                let EmvKey { rid, index, modulus, exponent, checksum, .. } = key;
+                let EmvKey { rid, index, expiry, modulus, exponent, checksum } = key;
                 let key = oda::CaKey::new(*rid, *index, modulus, exponent, Some(*checksum));
                 let key = key.map_err(|fault| format!("key {index:02X}: {fault}"))?;
+                let key = key.until(expiry.parse().ok());
                 self.keys.retain(|other| other.name() != key.name());
                 self.keys.push(key);
             }
@@ -168,17 +175,57 @@ fn downloaded_aid(given: &EmvAid) -> Aid {
 /// What the card kernel works with: the file, and what hosts have given.
 pub struct CardData {
     file: Lists,
+    expired: ExpiredKeys,
     now: SharedParameters,
+    known: Mutex<Known>,
+}
+/// What a self-test tells of the lists.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Last days of the keys that are there now.
+    pub ends: Vec<KeyEnd>,
+    /// Why the last download is not used; none: it is, or there was none.
+    pub unused: Option<String>,
+}
+/// Last day of a CA key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEnd {
+    pub rid: [u8; 5],
+    pub index: u8,
+    /// YYYYMMDD as a number.
+    pub day: u32,
 }
 impl CardData {
     /// Takes effect with the next run of a card; what runs keeps what it began with. What the kernel does not
     /// take changes nothing.
     pub fn follow(&self, downloads: &[Arc<EmvParameters>]) {
-        match self.file.clone().with(downloads).and_then(Lists::parameters) {
-            Ok(new) => *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new),
-            Err(why) => tracing::error!("downloaded CA keys and applications are not used: {why}"),
+        let lists = self.file.clone().with(downloads);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match lists.and_then(|lists| Ok((ends(&lists), lists.parameters(self.expired)?))) {
+            Ok((ends, new)) => {
+                *known = Known { ends, unused: None };
+                *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+            }
+            Err(why) => {
+                tracing::error!("downloaded CA keys and applications are not used: {why}");
+                known.unused = Some(why);
+            }
         }
     }
+    /// What becomes of keys behind their last day.
+    pub fn expired(&self) -> ExpiredKeys {
+        self.expired
+    }
+    pub fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+fn ends(lists: &Lists) -> Vec<KeyEnd> {
+    let end = |key: &oda::CaKey| {
+        let (rid, index) = key.name();
+        key.last_day().map(|day| KeyEnd { rid, index, day })
+    };
+    lists.keys.iter().filter_map(end).collect()
 }
 
 /// The kernel that this configuration describes, and its data; none: it has no `[emv]`. The error names the
@@ -187,10 +234,11 @@ pub fn kernel(config: &Config) -> Result<Option<(MakeKernel, CardData)>, Fault> 
     let Some(emv) = &config.emv else { return Ok(None) };
     let terminal = Arc::new(terminal(config, emv)?);
     let file = lists(&emv.parameters).map_err(|rule| invalid("parameters", rule))?;
-    let parameters = file.clone().parameters().map_err(|rule| invalid("parameters", rule))?;
+    let parameters = file.clone().parameters(emv.expired_keys).map_err(|rule| invalid("parameters", rule))?;
     let (parameters, card_ms) = (Arc::new(parameters), emv.card_ms);
     let now = SharedParameters::new(RwLock::new(parameters.clone()));
-    let data = CardData { file, now: now.clone() };
+    let known = Mutex::new(Known { ends: ends(&file), unused: None });
+    let data = CardData { file, expired: emv.expired_keys, now: now.clone(), known };
     let make: MakeKernel = Arc::new(move || {
         let random = Box::new(|bytes: &mut [u8]| {
             // A number that can be foretold would be worse than a reader that stops.
@@ -274,7 +322,7 @@ fn parse(text: &str) -> Result<Lists, String> {
     let revoked = file.revoked.iter().enumerate().map(|(i, r)| revoked(r).map_err(named("revoked", i)));
     let revoked = revoked.collect::<Result<Vec<_>, _>>()?;
     let lists = Lists { version: file.version, aids, keys, revoked };
-    lists.clone().parameters().map(|_| lists)
+    lists.clone().parameters(ExpiredKeys::Use).map(|_| lists)
 }
 
 fn aid(row: &AidRow) -> Result<Aid, String> {
@@ -302,7 +350,7 @@ fn aid(row: &AidRow) -> Result<Aid, String> {
 }
 
 /// A key in the form of a 370: application provider 9F06, index 9F22, modulus DF02, exponent DF04, checksum
-/// DF03. Its end (DF05) is shown to people only.
+/// DF03; and, where it is there, the last day DF05 in one of the forms that acquirers have.
 fn key(text: &str) -> Result<oda::CaKey, String> {
     let bytes = hex::decode(text).map_err(|e| e.to_string())?;
     let get = |tag: u32| {
@@ -313,7 +361,21 @@ fn key(text: &str) -> Result<oda::CaKey, String> {
     let rid = get(0x9F06)?.try_into().map_err(|_| exact(0x9F06, 5))?;
     let &[index] = get(0x9F22)? else { return Err(exact(0x9F22, 1)) };
     let checksum = get(0xDF03)?.try_into().map_err(|_| exact(0xDF03, 20))?;
-    oda::CaKey::new(rid, index, get(0xDF02)?, get(0xDF04)?, Some(checksum)).map_err(|e| e.to_string())
+    let until = tlv::find(&bytes, Tag(0xDF05)).map_err(|e| e.to_string())?.map(last_day).transpose()?;
+    let key = oda::CaKey::new(rid, index, get(0xDF02)?, get(0xDF04)?, Some(checksum));
+    Ok(key.map_err(|e| e.to_string())?.until(until))
+}
+
+/// A day as YYYYMMDD in ASCII or BCD, or as YYMMDD in BCD.
+fn last_day(value: &[u8]) -> Result<u32, String> {
+    let text = match value.len() {
+        8 => String::from_utf8_lossy(value).into_owned(),
+        3 => format!("20{}", hex::encode(value)),
+        _ => hex::encode(value),
+    };
+    let number: Option<u32> = text.parse().ok().filter(|_| text.len() == 8);
+    let day = number.filter(|n| (1..=12).contains(&(n / 100 % 100)) && (1..=31).contains(&(n % 100)));
+    day.ok_or_else(|| "DF05: a day as YYYYMMDD in digits or BCD, or as YYMMDD in BCD".into())
 }
 
 fn revoked(row: &RevokedRow) -> Result<oda::Revoked, String> {
@@ -388,6 +450,15 @@ mod tests {
         assert!(parse(&format!("version = 1\n{AID}")).is_ok());
         assert!(parse(include_str!("../../../docs/emv-parameters.toml")).is_ok(), "the example");
         let key = KEY.trim();
+        let file = |key: &str| format!("version = 1\nkeys = [\"{key}\"]\n{AID}");
+        let ends = |day: &str| key.replacen("DF0508", &format!("DF05{day}DF7008"), 1);
+        let until = |day: &str| parse(&file(&ends(day))).map(|lists| lists.keys[0].last_day());
+        for day in ["083230333031323331", "0420301231", "03301231"] {
+            assert_eq!(until(day), Ok(Some(2030_12_31)), "{day}");
+        }
+        for day in ["083230333031333331", "0420301232", "0120", "083230333058323331"] {
+            assert!(until(day).is_err_and(|rule| rule.starts_with("keys[0]: DF05: a day")), "{day}");
+        }
         let wrong = key.replacen("DF028180BB", "DF028180BD", 1);
         assert_ne!(key, wrong);
         for (text, rule) in [
@@ -398,8 +469,8 @@ mod tests {
             (format!("version = 1\n{AID}tap = {{ most = 0, cvm = 0 }}"), "application 0: limits for taps"),
             (format!("version = 1\n{AID}tap = {{ most = 1 }}"), "line 5: missing field `cvm`"),
             (format!("version = 1\n{AID}{AID}"), "application 1: it is there twice"),
-            (format!("version = 1\nkeys = [\"{wrong}\"]\n{AID}"), "keys[0]: its checksum"),
-            (format!("version = 1\nkeys = [\"{}\"]\n{AID}", &key[..40]), "keys[0]: "),
+            (file(&wrong), "keys[0]: its checksum"),
+            (file(&key[..40]), "keys[0]: "),
             (
                 format!(
                     "version = 1\n{AID}[[revoked]]\nrid = \"A000000333\"\nindex = \"01\"\nserial = \"1\""
