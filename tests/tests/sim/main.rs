@@ -7,6 +7,7 @@ mod crash;
 mod digests;
 mod disk;
 mod docs;
+mod download;
 mod flows;
 mod golden;
 mod offline;
