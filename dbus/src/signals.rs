@@ -121,6 +121,8 @@ fn can_wait(notice: &Notice) -> bool {
         | Notice::Operators { .. }
         | Notice::Onboarding { .. }
         | Notice::Requirement { .. }
+        | Notice::Downloaded { .. }
+        | Notice::DownloadFailed { .. }
         | Notice::SelfTest { .. }
         | Notice::Language { .. } => false,
     }
@@ -276,6 +278,8 @@ fn told(caller: &Caller, notice: &Notice, removed: Option<&RequestKey>, out: &mu
         | Notice::Paper { .. }
         | Notice::Onboarding { .. }
         | Notice::Requirement { .. }
+        | Notice::Downloaded { .. }
+        | Notice::DownloadFailed { .. }
         | Notice::SelfTest { .. } => {}
     }
 }

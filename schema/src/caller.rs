@@ -124,6 +124,8 @@ impl Caller {
             Notice::Device { .. }
             | Notice::Operators { .. }
             | Notice::Requirement { .. }
+            | Notice::Downloaded { .. }
+            | Notice::DownloadFailed { .. }
             | Notice::SelfTest { .. }
             | Notice::Language { .. }
             | Notice::Inhibited { .. } => true,

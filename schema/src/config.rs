@@ -19,7 +19,7 @@ mod values;
 pub use account::{AccountConfig, NOT_PLAIN, PlainLine, RefusalWithoutMac, RouteConfig, TlsConfig};
 pub use bus::{BusConfig, BusKind, CallerConfig};
 pub use device::{DeviceConfig, DeviceOptions, DeviceRole};
-pub use emv::EmvConfig;
+pub use emv::{EmvConfig, ExpiredKeys};
 pub use flow::{FlowConfig, NoCvmConfig};
 pub use limits::{Limits, Sum};
 pub use machine::{InhibitConfig, LogConfig, LogindLock, StoreConfig, VaultConfig};

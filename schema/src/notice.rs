@@ -202,6 +202,12 @@ pub enum Notice {
     /// The host asked in a header for something that the terminal does not do by itself (processing
     /// requirement 1, 2, 4 to 8).
     Requirement { account: AccountId, digit: u8 },
+    /// What a host gave to the card kernel is on disk, and used from the next card on: entries of the lists
+    /// that were asked for; none: that list stays as it was.
+    Downloaded { account: AccountId, version: u64, keys: Option<u32>, aids: Option<u32> },
+    /// A download for the card kernel has failed, and has changed nothing. `again`: when it is tried again;
+    /// none: when the host or a person asks for it.
+    DownloadFailed { account: AccountId, why: String, again: Option<Time> },
     /// A self-test has ended.
     SelfTest { report: Box<crate::SelfTest> },
     /// Screens, papers and texts are in this language from now on.

@@ -4,7 +4,10 @@ use payterm_emv::{
     terminal::{Aid, Limits, Parameters, TapLimits, Terminal, TerminalData, TerminalFault},
     tlv,
 };
-use payterm_schema::{Fault, config::EmvConfig};
+use payterm_schema::{
+    Fault,
+    config::{EmvConfig, ExpiredKeys},
+};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -19,7 +22,7 @@ struct File {
     version: u64,
     #[serde(rename = "aid")]
     aids: Vec<AidRow>,
-    /// CA keys, each as the acquirer sends one (370): tags 9F06, 9F22, DF02, DF04, DF03.
+    /// CA keys, each as the acquirer sends one (370): tags 9F06, 9F22, DF05, DF02, DF04, DF03.
     #[serde(default)]
     keys: Vec<String>,
     #[serde(default)]
@@ -103,6 +106,7 @@ struct RevokedRow {
 pub struct Lists {
     pub version: u64,
     pub aids: Vec<Aid>,
+    /// Each with its last day, where one is known.
     pub keys: Vec<oda::CaKey>,
     pub revoked: Vec<oda::Revoked>,
 }
@@ -117,8 +121,13 @@ impl Lists {
         let text = std::fs::read_to_string(path).map_err(|e| at(e.to_string()))?;
         parse(&text).map_err(at)
     }
-    pub fn parameters(self) -> Result<Parameters, String> {
-        Parameters::new(self.version, self.aids, self.keys, self.revoked).map_err(|fault| fault.to_string())
+    pub fn parameters(self, expired: ExpiredKeys) -> Result<Parameters, String> {
+        let keys = self.keys.into_iter().map(|key| match expired {
+            ExpiredKeys::Use => key.until(None),
+            ExpiredKeys::Refuse => key,
+        });
+        Parameters::new(self.version, self.aids, keys.collect(), self.revoked)
+            .map_err(|fault| fault.to_string())
     }
 }
 
@@ -190,7 +199,7 @@ fn parse(text: &str) -> Result<Lists, String> {
     let revoked = file.revoked.iter().enumerate().map(|(i, r)| revoked(r).map_err(named("revoked", i)));
     let revoked = revoked.collect::<Result<Vec<_>, _>>()?;
     let lists = Lists { version: file.version, aids, keys, revoked };
-    lists.clone().parameters().map(|_| lists)
+    lists.clone().parameters(ExpiredKeys::Use).map(|_| lists)
 }
 
 fn aid(row: &AidRow) -> Result<Aid, String> {
@@ -218,7 +227,7 @@ fn aid(row: &AidRow) -> Result<Aid, String> {
 }
 
 /// A key in the form of a 370, in hex digits: application provider 9F06, index 9F22, modulus DF02, exponent
-/// DF04, checksum DF03. Its end (DF05) is shown to people only.
+/// DF04, checksum DF03; and, where it is there, the last day DF05 in one of the forms that acquirers have.
 pub fn key(text: &str) -> Result<oda::CaKey, String> {
     let bytes = hex::decode(text).map_err(|e| e.to_string())?;
     let get = |tag: u32| {
@@ -229,7 +238,21 @@ pub fn key(text: &str) -> Result<oda::CaKey, String> {
     let rid = get(0x9F06)?.try_into().map_err(|_| exact(0x9F06, 5))?;
     let &[index] = get(0x9F22)? else { return Err(exact(0x9F22, 1)) };
     let checksum = get(0xDF03)?.try_into().map_err(|_| exact(0xDF03, 20))?;
-    oda::CaKey::new(rid, index, get(0xDF02)?, get(0xDF04)?, Some(checksum)).map_err(|e| e.to_string())
+    let until = tlv::find(&bytes, Tag(0xDF05)).map_err(|e| e.to_string())?.map(last_day).transpose()?;
+    let key = oda::CaKey::new(rid, index, get(0xDF02)?, get(0xDF04)?, Some(checksum));
+    Ok(key.map_err(|e| e.to_string())?.until(until))
+}
+
+/// A day as YYYYMMDD in ASCII or BCD, or as YYMMDD in BCD.
+fn last_day(value: &[u8]) -> Result<u32, String> {
+    let text = match value.len() {
+        8 => String::from_utf8_lossy(value).into_owned(),
+        3 => format!("20{}", hex::encode(value)),
+        _ => hex::encode(value),
+    };
+    let number: Option<u32> = text.parse().ok().filter(|_| text.len() == 8);
+    let day = number.filter(|n| (1..=12).contains(&(n / 100 % 100)) && (1..=31).contains(&(n % 100)));
+    day.ok_or_else(|| "DF05: a day as YYYYMMDD in digits or BCD, or as YYMMDD in BCD".into())
 }
 
 fn revoked(row: &RevokedRow) -> Result<oda::Revoked, String> {
@@ -260,7 +283,16 @@ mod tests {
         assert!(parse(&format!("version = 1\n{AID}")).is_ok());
         assert!(parse(include_str!("../../../docs/emv-parameters.toml")).is_ok(), "the example");
         let key = hex::encode_upper(ca_key_370([0xA0, 0, 0, 3, 0x33]));
-        assert!(parse(&format!("version = 1\nkeys = [\"{key}\"]\n{AID}")).is_ok());
+        let file = |key: &str| format!("version = 1\nkeys = [\"{key}\"]\n{AID}");
+        let until = |key: &str| parse(&file(key)).map(|lists| lists.keys[0].last_day());
+        assert_eq!(until(&key), Ok(None));
+        let ends = |day: &str| key.replacen("DF02", &format!("DF05{day}DF02"), 1);
+        for day in ["083230333031323331", "0420301231", "03301231"] {
+            assert_eq!(until(&ends(day)), Ok(Some(2030_12_31)), "{day}");
+        }
+        for day in ["083230333031333331", "0420301232", "0120", "083230333058323331"] {
+            assert!(until(&ends(day)).is_err_and(|rule| rule.starts_with("keys[0]: DF05: a day")), "{day}");
+        }
         // The checksum is the last of it.
         let (rest, last) = key.split_at(key.len() - 1);
         let wrong = format!("{rest}{}", if last == "0" { "1" } else { "0" });
@@ -273,8 +305,8 @@ mod tests {
             (format!("version = 1\n{AID}tap = {{ most = 0, cvm = 0 }}"), "application 0: limits for taps"),
             (format!("version = 1\n{AID}tap = {{ most = 1 }}"), "line 5: missing field `cvm`"),
             (format!("version = 1\n{AID}{AID}"), "application 1: it is there twice"),
-            (format!("version = 1\nkeys = [\"{wrong}\"]\n{AID}"), "keys[0]: its checksum"),
-            (format!("version = 1\nkeys = [\"{}\"]\n{AID}", &key[..40]), "keys[0]: "),
+            (file(&wrong), "keys[0]: its checksum"),
+            (file(&key[..40]), "keys[0]: "),
             (
                 format!(
                     "version = 1\n{AID}[[revoked]]\nrid = \"A000000333\"\nindex = \"01\"\nserial = \"1\""

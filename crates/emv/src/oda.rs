@@ -75,6 +75,8 @@ pub enum Flaw {
     MissingData(Tag),
     #[error("there is no CA key with the index {0:02X} (Book 2, retrieval of the CA key)")]
     NoCaKey(u8),
+    #[error("the CA key with the index {0:02X} has ended, and is used no more (Book 2, CA key management)")]
+    CaKeyEnded(u8),
     #[error("9F4A names more than 82, or not once (Book 3 §10.3)")]
     TagList,
     #[error("{0}: it does not have the length that it must have (Book 2, its retrieval)")]

@@ -177,6 +177,8 @@ impl Frame<'_> {
         });
         let (kernel, card_data) =
             emv::kernel(config, &kept.drivers, decisions).map_err(EngineError::Emv)?.unzip();
+        let card_data = card_data.map(Arc::new);
+        let examined = card_data.clone();
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
@@ -227,7 +229,7 @@ impl Frame<'_> {
             terminal: self.terminal.clone(),
             store: kept.store.clone(),
             spoken: self.spoken.clone(),
-            examiner: self.examiner(&devices, &lines),
+            examiner: self.examiner(&devices, &lines, examined),
             papers,
             lines,
             notices: kept.notices.clone(),
@@ -333,10 +335,16 @@ impl Frame<'_> {
         child
     }
 
-    fn examiner(&self, devices: &Devices, lines: &[Arc<Line>]) -> Arc<Examiner> {
+    fn examiner(
+        &self,
+        devices: &Devices,
+        lines: &[Arc<Line>],
+        card_data: Option<Arc<emv::CardData>>,
+    ) -> Arc<Examiner> {
         Arc::new(Examiner {
             devices: devices.clone(),
             lines: lines.to_vec(),
+            card_data,
             store: self.kept.store.clone(),
             vault: self.kept.vault.clone(),
             clock: self.kept.clock.clone(),

@@ -10,10 +10,10 @@ use payterm_emv::{
 };
 use payterm_schema::{
     Fault,
-    config::Config,
+    config::{Config, ExpiredKeys},
     download::{EmvAid, EmvKey, EmvParameters},
 };
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// The lists with what the hosts have given: an entry replaces the one of its name.
 fn with(mut lists: Lists, downloads: &[Arc<EmvParameters>]) -> Result<Lists, String> {
@@ -24,9 +24,10 @@ fn with(mut lists: Lists, downloads: &[Arc<EmvParameters>]) -> Result<Lists, Str
             lists.aids.push(aid);
         }
         for key in given.keys.iter().flatten() {
-            let EmvKey { rid, index, modulus, exponent, checksum, .. } = key;
+            let EmvKey { rid, index, expiry, modulus, exponent, checksum } = key;
             let key = oda::CaKey::new(*rid, *index, modulus, exponent, Some(*checksum));
             let key = key.map_err(|fault| format!("key {index:02X}: {fault}"))?;
+            let key = key.until(expiry.parse().ok());
             lists.keys.retain(|other| other.name() != key.name());
             lists.keys.push(key);
         }
@@ -64,17 +65,57 @@ fn downloaded_aid(given: &EmvAid) -> Aid {
 /// What the card kernel works with: the file, and what hosts have given.
 pub struct CardData {
     file: Lists,
+    expired: ExpiredKeys,
     now: SharedParameters,
+    known: Mutex<Known>,
+}
+/// What a self-test tells of the lists.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Last days of the keys that are there now.
+    pub ends: Vec<KeyEnd>,
+    /// Why the last download is not used; none: it is, or there was none.
+    pub unused: Option<String>,
+}
+/// Last day of a CA key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEnd {
+    pub rid: [u8; 5],
+    pub index: u8,
+    /// YYYYMMDD as a number.
+    pub day: u32,
 }
 impl CardData {
     /// Takes effect with the next run of a card; what runs keeps what it began with. What the kernel does not
     /// take changes nothing.
     pub fn follow(&self, downloads: &[Arc<EmvParameters>]) {
-        match with(self.file.clone(), downloads).and_then(Lists::parameters) {
-            Ok(new) => *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new),
-            Err(why) => tracing::error!("downloaded CA keys and applications are not used: {why}"),
+        let lists = with(self.file.clone(), downloads);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match lists.and_then(|lists| Ok((ends(&lists), lists.parameters(self.expired)?))) {
+            Ok((ends, new)) => {
+                *known = Known { ends, unused: None };
+                *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+            }
+            Err(why) => {
+                tracing::error!("downloaded CA keys and applications are not used: {why}");
+                known.unused = Some(why);
+            }
         }
     }
+    /// What becomes of keys behind their last day.
+    pub fn expired(&self) -> ExpiredKeys {
+        self.expired
+    }
+    pub fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+fn ends(lists: &Lists) -> Vec<KeyEnd> {
+    let end = |key: &oda::CaKey| {
+        let (rid, index) = key.name();
+        key.last_day().map(|day| KeyEnd { rid, index, day })
+    };
+    lists.keys.iter().filter_map(end).collect()
 }
 
 /// The kernel that this configuration describes, and its data; none: it has no `[emv]`. The error names the
@@ -90,10 +131,11 @@ pub fn kernel(
     let terminal = Arc::new(emv_config::terminal(emv, tid.as_deref(), config.flow.pin_bypass, pins)?);
     let invalid = |rule| Fault::Invalid { field: "emv.parameters".into(), rule };
     let file = Lists::read(&emv.parameters).map_err(invalid)?;
-    let parameters = file.clone().parameters().map_err(invalid)?;
+    let parameters = file.clone().parameters(emv.expired_keys).map_err(invalid)?;
     let (parameters, card_ms) = (Arc::new(parameters), emv.card_ms);
     let now = SharedParameters::new(RwLock::new(parameters.clone()));
-    let data = CardData { file, now: now.clone() };
+    let known = Mutex::new(Known { ends: ends(&file), unused: None });
+    let data = CardData { file, expired: emv.expired_keys, now: now.clone(), known };
     let make: MakeKernel = Arc::new(move || {
         let random = Box::new(|bytes: &mut [u8]| {
             // A number that can be foretold would be worse than a reader that stops.

@@ -6,6 +6,7 @@
 use crate::{
     clock::{Clock, NOT_BEFORE},
     device::{self, Devices},
+    emv::{CardData, KeyEnd},
     hostlink::Line,
     supervise::Child,
     terminal::{Look, TerminalActor},
@@ -15,7 +16,7 @@ use payterm_core::{Heard, Input, Machine};
 use payterm_journal::Store;
 use payterm_schema::{
     AccountId, DeviceKind, Fault, SelfTest, Time,
-    config::{AccountConfig, Config, SelfTestPrint},
+    config::{AccountConfig, Config, ExpiredKeys, SelfTestPrint},
     selftest::{Finding, LINE_PRIVATE, Part, SelfTestItem, Verdict},
     time::Millis,
 };
@@ -43,6 +44,10 @@ const HOST: Duration = Duration::from_secs(20);
 /// A host that answered within this time needs no echo.
 const FRESH: Millis = Millis::secs(60);
 const DAY: Millis = Millis::secs(86_400);
+/// CA keys that end within this time are told: 30 days, as certificates.
+const SOON: Millis = Millis(30 * DAY.0);
+/// CA keys that a line names at most; it tells how many there are.
+const NAMED: usize = 8;
 /// Times of records may be this far ahead of the clock that is asked: 1 min.
 const SLACK: Millis = Millis::secs(60);
 
@@ -57,6 +62,8 @@ struct Seen {
 pub struct Examiner {
     pub devices: Devices,
     pub lines: Vec<Arc<Line>>,
+    /// None: the terminal has no card kernel of its own.
+    pub card_data: Option<Arc<CardData>>,
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
@@ -100,6 +107,7 @@ impl Examiner {
             tokio::join!(self.devices(seen.as_ref()), self.check_store(), self.check_clock(seen.as_ref()));
         let mut items = devices;
         items.extend([store.of(Part::Store, ""), clock.of(Part::Clock, "")]);
+        items.extend(self.card_data().into_iter().map(|found| found.of(Part::Keys, "")));
         let lines = join_all(self.config.accounts.iter().map(|a| self.line(a, seen.as_ref()))).await;
         for (a, line) in self.config.accounts.iter().zip(lines) {
             items.push(self.keys(&a.id).of(Part::Keys, a.id.as_str()));
@@ -224,6 +232,20 @@ impl Examiner {
         }
     }
 
+    /// What a person should see to in the lists of the card kernel.
+    fn card_data(&self) -> Vec<Finding> {
+        let Some(data) = &self.card_data else { return Vec::new() };
+        let (known, now) = (data.known(), self.clock.now());
+        let day = |at: Time| {
+            let local = self.config.terminal.zone.local(at);
+            let year = u32::try_from(local.year()).unwrap_or(0);
+            year * 10_000 + u32::from(u8::from(local.month())) * 100 + u32::from(local.day())
+        };
+        let mut found = ca_keys(data.expired(), known.ends, day(now), day(now + SOON));
+        found.extend(known.unused.map(|why| Finding::degraded("downloads-not-used").with("why", why)));
+        found
+    }
+
     fn keys(&self, account: &AccountId) -> Finding {
         let id = account.as_str();
         if self.vault.tmk_check_value(id).is_none() {
@@ -276,9 +298,54 @@ fn certificate(now: Time, end: Time, of: &str) -> Option<Finding> {
     Some(found.with("days", days).with("date", date).with("of", of))
 }
 
+/// Warnings of CA keys that have ended, or end by `soon`, both days YYYYMMDD: by application provider and
+/// index, the earliest first. The last day itself is still one of use.
+fn ca_keys(expired: ExpiredKeys, mut ends: Vec<KeyEnd>, today: u32, soon: u32) -> Vec<Finding> {
+    ends.retain(|end| end.day <= soon);
+    ends.sort_by_key(|end| end.day);
+    let (ended, ending) = ends.split_at(ends.partition_point(|end| end.day < today));
+    let name = |KeyEnd { rid, index, day }: &KeyEnd| {
+        let [a, b, c, d, e] = rid;
+        let (year, month, day) = (day / 10_000, day / 100 % 100, day % 100);
+        format!("{a:02X}{b:02X}{c:02X}{d:02X}{e:02X} {index:02X} {year}-{month:02}-{day:02}")
+    };
+    let of = |code, ends: &[KeyEnd]| {
+        let names: Vec<String> = ends.iter().take(NAMED).map(name).collect();
+        let found = Finding::degraded(code).with("count", ends.len()).with("keys", names.join(", "));
+        (!ends.is_empty()).then_some(found)
+    };
+    let code = match expired {
+        ExpiredKeys::Use => "ca-keys-ended",
+        ExpiredKeys::Refuse => "ca-keys-refused",
+    };
+    [of(code, ended), of("ca-keys-end", ending)].into_iter().flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ca_keys_are_told_from_30_days_before_their_last_day() {
+        let end = |index, day| KeyEnd { rid: [0xA0, 0, 0, 3, 0x33], index, day };
+        let ends = vec![end(4, 2099_12_31), end(3, 2026_12_31), end(2, 2026_12_02), end(1, 2026_12_03)];
+        let told = |expired, today, soon| {
+            let found = ca_keys(expired, ends.clone(), today, soon);
+            assert!(found.iter().all(|f| f.verdict == Verdict::Degraded), "they block nothing: {found:?}");
+            let line = |f: &Finding| format!("{}: {}", f.code, f.facts["keys"]);
+            found.iter().map(line).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(
+            told(ExpiredKeys::Use, 2026_12_03, 2027_01_02),
+            "ca-keys-ended: A000000333 02 2026-12-02; \
+             ca-keys-end: A000000333 01 2026-12-03, A000000333 03 2026-12-31"
+        );
+        assert_eq!(
+            told(ExpiredKeys::Refuse, 2027_01_01, 2027_01_31).split(':').next(),
+            Some("ca-keys-refused")
+        );
+        assert_eq!(told(ExpiredKeys::Use, 2026_01_01, 2026_01_31), "");
+    }
 
     #[test]
     fn a_certificate_that_ends_is_told_30_7_and_1_days_ahead() {

@@ -77,7 +77,7 @@ pub struct Services {
     pub mishaps: Mishaps,
     pub tms: Option<Arc<Tms>>,
     /// What the card kernel works with; none: there is none.
-    pub card_data: Option<CardData>,
+    pub card_data: Option<Arc<CardData>>,
     /// Notified when the terminal is to be built anew, with other accounts.
     pub renew: Arc<Notify>,
     /// Reasons why the machine must not go down, as far as they are durable.

@@ -44,6 +44,20 @@ pub struct EmvConfig {
     /// takes less than one second.
     #[serde(default = "card_ms")]
     pub card_ms: u32,
+    /// CA keys behind their last day (DF05), of which the self-test warns: "use", or "refuse": no card is
+    /// authenticated with them. Default "use": the certificates below a key have ends of their own, which are
+    /// always judged, so a list that the acquirer renews late need turn no card away.
+    #[serde(default)]
+    pub expired_keys: ExpiredKeys,
+}
+
+/// What becomes of CA keys behind their last day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiredKeys {
+    #[default]
+    Use,
+    Refuse,
 }
 fn country() -> u16 {
     156
@@ -80,6 +94,7 @@ impl EmvConfig {
             name: name(),
             serial: None,
             card_ms: card_ms(),
+            expired_keys: ExpiredKeys::default(),
         }
     }
     pub(super) fn check(&self, mut rules: Rules<'_>) {

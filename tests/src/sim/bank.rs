@@ -8,6 +8,7 @@
 //! both). It never answers a code that ends a reversal (12, 25) to a reversal that it did not do, never
 //! refuses a repetition of what it posted, and never posts another amount than it answers.
 mod issuer;
+mod parameters;
 mod settlement;
 
 use payterm_schema::{
@@ -504,7 +505,7 @@ impl Bank {
             parameters: Vec::new(),
             settlement: None,
             icc: None,
-            download: None,
+            download: m.plan.download.as_ref().filter(|_| code == "00").and_then(parameters::answer),
             requirement: 0,
         }
     }

@@ -171,6 +171,9 @@ pub struct World {
     pub asked_before_durable: usize,
     /// Screens that apps were told of outside a request, and when.
     pub notices: Vec<(Time, Screen)>,
+    /// Ends of downloads, as they were told: the version that is used, or why none is and whether it is
+    /// tried again.
+    pub downloads: Vec<Result<u64, (String, bool)>>,
     /// The fold of all that was handed over, kept step by step; the machine's must equal it.
     pub(crate) fold: State,
     /// The fold of what is on disk.
@@ -258,6 +261,7 @@ impl World {
             boots: false,
             asked_before_durable: 0,
             notices: Vec::new(),
+            downloads: Vec::new(),
             fold: State::default(),
             durable: State::default(),
             seen: BTreeMap::new(),
@@ -469,6 +473,14 @@ impl World {
                 }
                 Notice::Obligation { obligation } => self.model.obligation(&obligation),
                 Notice::Screen { screen } => self.notices.push((self.now, screen)),
+                Notice::Downloaded { account, version, .. } => {
+                    let given = self.durable.ledger(&account).emv.as_ref().map(|emv| emv.version);
+                    assert_eq!(given, Some(version), "invariant 12: a download is told that is not on disk");
+                    self.downloads.push(Ok(version));
+                }
+                Notice::DownloadFailed { why, again, .. } => {
+                    self.downloads.push(Err((why, again.is_some())));
+                }
                 _ => {}
             },
             Effect::TellCard { tag, word } => self.tell_card(tag, word),

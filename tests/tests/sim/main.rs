@@ -8,6 +8,7 @@ mod crash;
 mod digests;
 mod disk;
 mod docs;
+mod download;
 mod flows;
 mod golden;
 mod offline;

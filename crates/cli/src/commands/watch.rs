@@ -75,6 +75,19 @@ fn line(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
         Notice::Requirement { account, digit } => {
             ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)])
         }
+        Notice::Downloaded { account, version, keys, aids } => {
+            let many = |list: &Option<u32>| list.map_or_else(|| ui.text("cli-none"), |n| n.to_string());
+            let (keys, aids) = (many(keys), many(aids));
+            ui.say(
+                "cli-notice-downloaded",
+                &[("account", account), ("version", version), ("keys", &keys), ("aids", &aids)],
+            )
+        }
+        Notice::DownloadFailed { account, why, again } => {
+            let failed = ui.say("cli-notice-download-failed", &[("account", account), ("why", why)]);
+            let again = again.map(|at| ui.say("cli-notice-again", &[("at", &ui.time(at))]));
+            [Some(failed), again].into_iter().flatten().collect::<Vec<_>>().join(" · ")
+        }
     };
     block(&text)
 }

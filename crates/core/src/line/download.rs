@@ -4,7 +4,7 @@
 use super::{Line, exchange::Purpose};
 use crate::context::Context;
 use payterm_schema::{
-    AccountRecord, HostEvent, Kind, Time,
+    AccountRecord, HostEvent, Kind, Notice, Time,
     download::{EmvAid, EmvAnswer, EmvAsk, EmvKey, EmvList, EmvName, EmvParameters},
     host::{MessageKind, Plan, SecretsFrom},
     outcome::Class,
@@ -181,10 +181,14 @@ impl Line {
         d.run = None;
         d.tries += 1;
         d.not_before = cx.now + AGAIN;
-        if d.tries >= TRIES {
-            d.wanted.clear();
+        let again = (d.tries < TRIES).then_some(d.not_before);
+        let account = self.id().clone();
+        cx.record(None, AccountRecord::DownloadFailed { account: account.clone(), why: failed.clone() });
+        cx.tell(Notice::DownloadFailed { account, why: failed, again });
+        if again.is_none() {
+            self.downloads.wanted.clear();
+            cx.trouble("downloads-failed");
         }
-        cx.record(None, AccountRecord::DownloadFailed { account: self.id().clone(), why: failed });
     }
 
     /// All of it is there: it is taken as a whole.
@@ -199,8 +203,12 @@ impl Line {
         };
         self.downloads.wanted = d.wanted.into_iter().filter(|list| !done(list)).collect();
         let before = cx.state.accounts.get(&id).and_then(|l| l.emv.as_deref());
-        let parameters = EmvParameters::behind(before, run.keys, run.aids).into();
-        cx.record(None, AccountRecord::EmvParameters { account: id, parameters });
+        let [keys, aids] =
+            [run.keys.as_ref().map(Vec::len), run.aids.as_ref().map(Vec::len)].map(|n| n.map(|n| n as u32));
+        let parameters = EmvParameters::behind(before, run.keys, run.aids);
+        let told = Notice::Downloaded { account: id.clone(), version: parameters.version, keys, aids };
+        cx.record(None, AccountRecord::EmvParameters { account: id, parameters: parameters.into() });
         cx.use_downloads();
+        cx.tell(told);
     }
 }

@@ -2,7 +2,7 @@
 use crate::till::*;
 use payterm_core::{By, Effect, Input, Settings, Step};
 use payterm_schema::{
-    AccountRecord, HostAnswer, HostEvent, HostMessage, Kind, Record, RequestKey,
+    AccountRecord, HostAnswer, HostEvent, HostMessage, Kind, Notice, Record, RequestKey, Screen,
     download::{EmvAid, EmvAnswer, EmvAsk, EmvKey, EmvList, EmvName, EmvParameters, EmvRow},
     host::HostRules,
     time::Millis,
@@ -90,6 +90,12 @@ fn used(step: &Step) -> Vec<Arc<EmvParameters>> {
     let used = |e: &Effect| if let Effect::UseDownloads { all } = e { Some(all.clone()) } else { None };
     step.effects.iter().find_map(used).unwrap_or_default()
 }
+/// What a step tells of downloads.
+fn told(step: &Step) -> Vec<Notice> {
+    let of_downloads = |n: &&Notice| matches!(n, Notice::Downloaded { .. } | Notice::DownloadFailed { .. });
+    let told = |e| if let &Effect::Tell(ref notice) = e { Some(&**notice) } else { None };
+    step.effects.iter().filter_map(told).filter(of_downloads).cloned().collect()
+}
 fn failed(till: &Till) -> Vec<String> {
     let why = |r: &Record| {
         if let Record::Account(AccountRecord::DownloadFailed { why, .. }) = r {
@@ -126,6 +132,8 @@ fn by_hand_both_lists_come_entry_by_entry_and_a_restart_keeps_them() {
     assert_eq!((all.version, &all.keys, &all.aids), (1, &Some(vec![key(1), key(2)]), &Some(vec![aid(1)])));
     assert!(all.holds() && !EmvParameters { keys: None, ..(*all).clone() }.holds());
     assert_eq!(used(&step), std::slice::from_ref(&all), "with its record");
+    let (account, version) = (account(), 1);
+    assert_eq!(told(&step), [Notice::Downloaded { account, version, keys: Some(2), aids: Some(1) }]);
     // Each message had a STAN of its own, on disk.
     let mut again = Till::with(settings_with(true), till.disk.clone());
     assert_eq!(given(&again), Some(all.clone()));
@@ -197,7 +205,9 @@ fn what_goes_wrong_half_way_changes_nothing() {
         let mut again = Till::with(settings_with(true), till.disk.clone());
         again.boot(NOW);
         let step = asked_for(&mut again, 4);
-        run(&mut again, step, bad);
+        let (_, step) = run(&mut again, step, bad);
+        let at = Some(NOW + Millis::secs(60));
+        assert_eq!(told(&step), [Notice::DownloadFailed { account: account(), why: why.into(), again: at }]);
         assert_eq!((failed(&again), given(&again)), (vec![why.to_owned()], Some(before.clone())), "{why}");
     }
     // The end is not answered: nothing of it counts; it is tried again later, and not for ever.
@@ -219,8 +229,17 @@ fn what_goes_wrong_half_way_changes_nothing() {
         let step = till.keep(step);
         let Some(m) = message(&step) else { continue };
         let event = HostEvent::NotSent { why: "no line".into() };
-        let step = till.machine.handle(Input::Host { tag: m.tag, event }, NOW + Millis::secs(61 * tries));
-        till.keep(step);
+        let now = NOW + Millis::secs(61 * tries);
+        let step = till.machine.handle(Input::Host { tag: m.tag, event }, now);
+        let step = till.keep(step);
+        let again = (tries < 3).then_some(now + Millis::secs(60));
+        assert_eq!(
+            told(&step),
+            [Notice::DownloadFailed { account: account(), why: "no line".into(), again }]
+        );
+        // Whoever stands at the counter hears of it once nothing is tried any more.
+        let page = Screen::Trouble { what: "downloads-failed".into() };
+        assert_eq!(till.machine.screen() == page, again.is_none(), "{:?}", till.machine.screen());
     }
     assert_eq!(failed(&till).len(), 3);
     let step = till.machine.handle_timeout(NOW + Millis::secs(1_000));

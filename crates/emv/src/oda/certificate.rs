@@ -2,9 +2,9 @@
 //! card's public keys).
 use super::{
     Flaw, Keys, Recovered,
-    key::{KeyFault, MODULUS_MIN, PublicKey},
+    key::{CaKey, KeyFault, MODULUS_MIN, PublicKey},
 };
-use crate::{Tag, Tags};
+use crate::{Tag, Tags, terminal};
 use zeroize::Zeroizing;
 
 /// Where a certificate stands, and what it is.
@@ -111,18 +111,22 @@ fn certified(
 }
 
 /// The authority's key that the card names.
-pub(super) fn ca_key<'k>(keys: Keys<'k>, rid: [u8; 5], tags: &Tags) -> Result<&'k PublicKey, Flaw> {
+pub(super) fn ca_key<'k>(keys: Keys<'k>, rid: [u8; 5], tags: &Tags) -> Result<&'k CaKey, Flaw> {
     let &[index] = super::need(tags, CA_INDEX)? else { return Err(Flaw::Length(CA_INDEX)) };
-    let ca = keys.ca.iter().find(|ca| ca.rid == rid && ca.index == index).ok_or(Flaw::NoCaKey(index))?;
-    Ok(&ca.key)
+    keys.ca.iter().find(|ca| ca.rid == rid && ca.index == index).ok_or(Flaw::NoCaKey(index))
 }
 
 /// The issuer's key.
 pub(super) fn issuer_key(keys: Keys<'_>, rid: [u8; 5], tags: &Tags) -> Result<PublicKey, Flaw> {
     let &[index] = super::need(tags, CA_INDEX)? else { return Err(Flaw::Length(CA_INDEX)) };
     let ca = ca_key(keys, rid, tags)?;
+    if let Some(until) = ca.until
+        && terminal::day(&keys.date).ok_or(Flaw::Date)? > until
+    {
+        return Err(Flaw::CaKeyEnded(index));
+    }
     let pan = pan(tags)?;
-    certified(ca, tags, &ISSUER, &[], &|fields| {
+    certified(&ca.key, tags, &ISSUER, &[], &|fields| {
         if !names_issuer(fields.owner, &*pan) {
             return Err(Flaw::Issuer);
         }

@@ -78,7 +78,7 @@ pub fn chain(keys: Keys<'_>, rid: [u8; 5], tags: &Tags, signed: Option<&[u8]>, d
     let issuer = certificate::issuer_key(keys, rid, tags);
     let mut all = vec![Shown {
         verdict: Verdict::of(&issuer, true),
-        ..opened(certificate::ca_key(keys, rid, tags).ok(), tags, &ISSUER)
+        ..opened(certificate::ca_key(keys, rid, tags).ok().map(|ca| &ca.key), tags, &ISSUER)
     }];
     let Ok(issuer) = issuer else { return all };
     let (over, known) = (signed.unwrap_or_default(), signed.is_some());

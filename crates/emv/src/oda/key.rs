@@ -93,6 +93,8 @@ pub struct CaKey {
     pub(super) rid: [u8; 5],
     pub(super) index: u8,
     pub(super) key: PublicKey,
+    /// Last day on which it is used, YYYYMMDD as a number; none: it has no end.
+    pub(super) until: Option<u32>,
 }
 
 impl CaKey {
@@ -109,7 +111,15 @@ impl CaKey {
         if checksum.is_some_and(|sum| sum != sha1(&[&rid, &[index], modulus, exponent])) {
             return Err(KeyFault::Checksum);
         }
-        Ok(Self { rid, index, key })
+        Ok(Self { rid, index, key, until: None })
+    }
+    /// The key with a last day, YYYYMMDD as a number, or none: from the next one on it authenticates no card.
+    pub fn until(self, until: Option<u32>) -> Self {
+        Self { until, ..self }
+    }
+    /// Last day on which it is used, YYYYMMDD as a number.
+    pub fn last_day(&self) -> Option<u32> {
+        self.until
     }
     /// RID and index, by which a card names it.
     pub fn name(&self) -> ([u8; 5], u8) {

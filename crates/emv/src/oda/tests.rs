@@ -436,7 +436,7 @@ fn a_certificate_is_revoked_by_provider_index_and_serial_number_together() {
 #[test]
 fn a_ca_key_is_found_by_provider_and_index() {
     let world = world();
-    let key = |rid, index| CaKey { rid, index, key: world.ca.public() };
+    let key = |rid, index| CaKey { rid, index, key: world.ca.public(), until: None };
     let run = |ca: &[CaKey]| {
         static_data(Keys { ca, revoked: &[], date: DATE }, RID, &world.tags, &world.signed).err()
     };
@@ -444,8 +444,21 @@ fn a_ca_key_is_found_by_provider_and_index() {
     assert_eq!(run(&[key(RID, 8), key([0xA0, 0, 0, 0, 3], 7)]), Some(Flaw::NoCaKey(7)));
     assert_eq!(run(&[key(RID, 8), key(RID, 7)]), None);
     // Another CA's key of that index gives back no certificate.
-    let wrong = CaKey { rid: RID, index: 7, key: pair("ca-f4").public() };
+    let wrong = CaKey { rid: RID, index: 7, key: pair("ca-f4").public(), until: None };
     assert!(matches!(run(&[wrong]), Some(Flaw::Trailer(_) | Flaw::Range(_))));
+}
+
+#[test]
+fn a_ca_key_with_an_end_is_used_to_its_last_day() {
+    let world = world();
+    let on = |date, until| {
+        let ca = &[world.ca.ca().until(Some(until))];
+        static_data(Keys { ca, revoked: &[], date }, RID, &world.tags, &world.signed).err()
+    };
+    // The last day, the next, and one of the next century: its end has four digits of the year.
+    assert_eq!((on([0x26, 0x12, 0x31], 2026_12_31), on(DATE, 2099_12_31)), (None, None));
+    assert_eq!(on([0x27, 0x01, 0x01], 2026_12_31), Some(Flaw::CaKeyEnded(7)));
+    assert_eq!(on([0x26, 0x02, 0x30], 2026_12_31), Some(Flaw::Date), "no day");
 }
 
 #[test]

@@ -102,15 +102,17 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     files.map(|f| (f.display().to_string(), fs::read(f).unwrap())).collect()
 }
 
+type Parser = fn(&[u8]);
+const PARSERS: [(&str, Parser); 4] = [
+    ("tlv", targets::tlv),
+    ("dol", targets::dol),
+    ("exchange", targets::exchange),
+    ("oda", targets::oda),
+];
+
 #[test]
 fn the_corpus_breaks_nothing() {
-    let parsers: [(_, fn(&[u8])); 4] = [
-        ("tlv", targets::tlv),
-        ("dol", targets::dol),
-        ("exchange", targets::exchange),
-        ("oda", targets::oda),
-    ];
-    for (name, target) in parsers {
+    for (name, target) in PARSERS {
         let all = corpus(name);
         assert!(all.len() >= 8, "{name}: {} files", all.len());
         all.iter().for_each(|(file, bytes)| of(file, bytes, target));

@@ -268,6 +268,12 @@ pub(super) fn tell(services: &Services, mut notice: Notice) {
         Notice::Requirement { account, digit } => {
             tracing::warn!(%account, digit, "the host asks for something that a person must do")
         }
+        Notice::Downloaded { account, version, keys, aids } => {
+            tracing::info!(%account, version, keys, aids, "downloads for the card kernel")
+        }
+        Notice::DownloadFailed { account, why, .. } => {
+            tracing::warn!(%account, why, "a download for the card kernel has failed")
+        }
         Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
         Notice::Inhibited { reasons } => tracing::debug!(?reasons, "updates and restarts"),
         Notice::Onboarding { onboarding: a } => {
@@ -290,6 +296,8 @@ pub(super) fn tell(services: &Services, mut notice: Notice) {
         | Notice::Operators { .. }
         | Notice::Onboarding { .. }
         | Notice::Requirement { .. }
+        | Notice::Downloaded { .. }
+        | Notice::DownloadFailed { .. }
         | Notice::Language { .. }
         | Notice::Inhibited { .. } => {}
     }
@@ -326,6 +334,8 @@ fn fill(texts: Texts, notice: &mut Notice) {
         | Notice::Operators { .. }
         | Notice::Onboarding { .. }
         | Notice::Requirement { .. }
+        | Notice::Downloaded { .. }
+        | Notice::DownloadFailed { .. }
         | Notice::Language { .. }
         | Notice::Inhibited { .. } => {}
     }

@@ -1,12 +1,13 @@
 //! Chip cards in a whole engine: the reader's thread runs the kernel, the machine decides in between.
 mod download;
+mod expired;
 mod slot;
 
 use crate::rig::{Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
 use payterm_schema::{
     DeviceKind, Outcome, Status,
-    config::{DeviceConfig, EmvConfig},
+    config::{DeviceConfig, EmvConfig, ExpiredKeys},
     host::EntryMode,
 };
 use payterm_simulator::card::{TestCard, ca_key_370, inserted::Inserted};
@@ -184,6 +185,13 @@ fn rig_with_socket(kind: DeviceKind) -> (Rig, SocketAddr) {
 }
 /// With this file of parameters, made of the test CA's key.
 fn rig_with_file(kind: DeviceKind, file: impl FnOnce(&str) -> String) -> (Rig, SocketAddr) {
+    rig_with(kind, ExpiredKeys::Use, file)
+}
+fn rig_with(
+    kind: DeviceKind,
+    expired_keys: ExpiredKeys,
+    file: impl FnOnce(&str) -> String,
+) -> (Rig, SocketAddr) {
     // A port that is free now.
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rig = Rig::new(|config| {
@@ -192,7 +200,7 @@ fn rig_with_file(kind: DeviceKind, file: impl FnOnce(&str) -> String) -> (Rig, S
         let key = hex::encode(ca_key_370([0xA0, 0, 0, 0x03, 0x33]));
         let path = config.store.dir.parent().unwrap().join("emv.toml");
         std::fs::write(&path, file(&key)).unwrap();
-        config.emv = Some(EmvConfig::new(path));
+        config.emv = Some(EmvConfig { expired_keys, ..EmvConfig::new(path) });
         assert_eq!(config.check(), Ok(()));
     });
     (rig, at)

@@ -60,6 +60,9 @@ cli-unreadable = the reader could not read it: { $why }
 # Notices.
 cli-notice-started = { $key } started, number { $txn }
 cli-notice-requirement = { $account }: processing requirement of the host { $digit }
+cli-notice-downloaded = { $account }: what chip cards need is updated, version { $version }: CA keys { $keys }, applications { $aids }
+cli-notice-download-failed = { $account }: what chip cards need is not updated: { $why }
+cli-notice-again = tried again at { $at }
 cli-notice-onboarding = application: { $stage }
 
 # The dispute page.

@@ -79,6 +79,7 @@ trouble-clock-jump = Check clock: it is not the bank's
 trouble-account-renumbered = Settle: account numbers changed
 trouble-settle-first = The bank names another batch: settle first
 trouble-settlement-held = Settlement pending, the supervisor is needed
+trouble-downloads-failed = Chip card data not updated
 trouble-settlement-soon = The batch is settled soon
 trouble-settlement-overdue = Please settle the batch
 trouble-starting = Starting

@@ -60,6 +60,9 @@ cli-unreadable = 读卡器无法读取:{ $why }
 # 通知。
 cli-notice-started = { $key } 开始,终端序号 { $txn }
 cli-notice-requirement = { $account }:主机处理要求 { $digit }
+cli-notice-downloaded = { $account }:芯片卡参数已更新,版本 { $version }:CA 公钥 { $keys },应用 { $aids }
+cli-notice-download-failed = { $account }:芯片卡参数未更新:{ $why }
+cli-notice-again = 将于 { $at } 重试
 cli-notice-onboarding = 终端申请:{ $stage }
 
 # 争议页。

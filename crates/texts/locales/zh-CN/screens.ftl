@@ -79,6 +79,7 @@ trouble-clock-jump = 终端时间与银行不符,请核对
 trouble-account-renumbered = 商户号或终端号在结算前更换
 trouble-settle-first = 银行批次号不同,请先结算
 trouble-settlement-held = 批结算未完成,请主管处理
+trouble-downloads-failed = 芯片卡参数未更新
 trouble-settlement-soon = 即将自动结算
 trouble-settlement-overdue = 请进行批结算
 trouble-starting = 正在启动

@@ -17,7 +17,7 @@ use payterm_emv::{
 };
 use payterm_schema::{
     Currency, DeviceKind, Fault, Money,
-    config::{DeviceConfig, EmvConfig},
+    config::{DeviceConfig, EmvConfig, ExpiredKeys},
 };
 use payterm_texts::clean;
 use serde::Serialize;
@@ -66,7 +66,8 @@ impl Card {
             self.currency.parse().map_err(|_| Fault::invalid("currency", "an ISO 4217 code: CNY"))?;
         let amount = Money::parse(if self.tap { "0" } else { &self.amount }, currency)
             .map_err(|e| Fault::invalid("amount", &e.to_string()))?;
-        let parameters = Lists::read(&self.parameters).and_then(Lists::parameters).map_err(Failure::Local)?;
+        let lists = Lists::read(&self.parameters);
+        let parameters = lists.and_then(|l| l.parameters(ExpiredKeys::Refuse)).map_err(Failure::Local)?;
         let terminal =
             emv_config::terminal(&EmvConfig::new(&self.parameters), None, false, emv_config::PINS)?;
         let mut reader = self.open(ui)?;

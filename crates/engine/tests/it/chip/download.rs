@@ -1,6 +1,8 @@
 //! CA keys and applications from the acquirer: a card that the terminal's own file does not know pays after
 //! the download, and after a restart.
 use super::*;
+use futures_util::StreamExt;
+use payterm_schema::Notice;
 use payterm_schema::request::RequestWire;
 use payterm_simulator::mishap::{Mishap, Plan};
 
@@ -47,11 +49,27 @@ fn what_was_downloaded_by_hand_pays_and_outlives_a_restart() {
 #[test]
 fn the_host_asks_for_it_and_a_spoilt_one_changes_nothing() {
     let (mut rig, at) = rig_of_another_scheme();
+    let mut notices = rig.t().notices();
+    let mut told = |rig: &Rig| {
+        rig.runtime.block_on(async {
+            let told = notices.by_ref().filter_map(async |notice| {
+                if let Notice::Downloaded { version, keys, aids, .. } = notice {
+                    Some((Ok((version, keys.is_some(), aids.is_some())), false))
+                } else if let Notice::DownloadFailed { why, again, .. } = notice {
+                    Some((Err(why), again.is_some()))
+                } else {
+                    None
+                }
+            });
+            tokio::time::timeout(SOON, std::pin::pin!(told).next()).await.unwrap().unwrap()
+        })
+    };
     // In whichever answer it comes, that of the terminal's own sign-in too.
     for (n, digit) in [5, 4].into_iter().enumerate() {
         rig.acquirer.mishaps().next(Mishap::Requirement { digit }).unwrap();
         assert_eq!(rig.sale(&format!("s{digit}")).status, Status::Approved);
         rig.until("the list is on disk", |rig| story(rig, "emv_parameters").len() == n + 1);
+        assert_eq!(told(&rig), (Ok((n as u64 + 1, digit == 4, digit == 5)), false));
     }
     let kept = story(&rig, "emv_parameters");
     assert!(kept[0].contains("\"version\":1") && kept[1].contains("\"version\":2"), "{kept:?}");
@@ -71,6 +89,8 @@ fn the_host_asks_for_it_and_a_spoilt_one_changes_nothing() {
         rig.acquirer.mishaps().clear();
         let failed = story(&rig, "download_failed");
         assert!(failed[n].contains(why), "{failed:?}");
+        let (heard, again) = told(&rig);
+        assert!(again && heard.as_ref().is_err_and(|heard| heard.contains(why)), "{heard:?}");
     }
     assert_eq!(story(&rig, "emv_parameters"), kept);
     pays_by_chip(&mut rig, slot::card("debit"), at, "a");
