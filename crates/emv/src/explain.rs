@@ -576,7 +576,10 @@ mod tests {
     proptest! {
         /// Whatever a value is, and nothing of one that names card or holder.
         #[test]
-        fn any_value_has_its_lines(at in 0..DICTIONARY.len(), value in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn any_value_has_its_lines(
+            at in 0..DICTIONARY.len(),
+            value in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
             let row = &DICTIONARY[at];
             let lines = explain(row.tag, &value);
             prop_assert!(!row.sensitive || lines.is_empty());

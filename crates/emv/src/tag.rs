@@ -72,8 +72,8 @@ pub struct Row {
     pub source: Source,
     /// Templates in which it comes.
     pub templates: &'static [Tag],
-    /// It is, or holds, card number, track, name, expiry or PIN. A card's certificates hold its number: whoever
-    /// has the public keys of authority and issuer reads it.
+    /// It is, or holds, card number, track, name, expiry or PIN. A card's certificates hold its number:
+    /// whoever has the public keys of authority and issuer reads it.
     pub sensitive: bool,
 }
 

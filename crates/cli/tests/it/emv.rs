@@ -37,13 +37,18 @@ async fn field_55_of_each_golden_frame_is_told_object_by_object() {
     let d = run(&["decode"], text).await;
     assert_eq!(
         d.out,
-        "9F02 [6] Amount, Authorised (Numeric): 12.34 CNY\n\
-         95 [5] Terminal Verification Results: 0000048000\n    byte 3 bit 3: online CVM captured\n    \
-         byte 4 bit 8: floor limit exceeded\n\
-         5F2A [2] Transaction Currency Code: 0156 (CNY)\n\
-         9F34 [3] Cardholder Verification Method Results: 420302\n    enciphered PIN for the issuer, where the \
-         terminal has it, successful\n\
-         9A [3] Transaction Date: 2026-12-02\n"
+        [
+            "9F02 [6] Amount, Authorised (Numeric): 12.34 CNY",
+            "95 [5] Terminal Verification Results: 0000048000",
+            "    byte 3 bit 3: online CVM captured",
+            "    byte 4 bit 8: floor limit exceeded",
+            "5F2A [2] Transaction Currency Code: 0156 (CNY)",
+            "9F34 [3] Cardholder Verification Method Results: 420302",
+            "    enciphered PIN for the issuer, where the terminal has it, successful",
+            "9A [3] Transaction Date: 2026-12-02",
+            "",
+        ]
+        .join("\n")
     );
     assert_eq!(run(&["decode", "-"], text).await.out, d.out);
     assert_eq!(run(&["decode", &text.replace(['\n', '\r'], "")], "").await.out, d.out);
@@ -57,10 +62,17 @@ async fn templates_are_indented_and_lists_taken_apart() {
     let d = run(&["decode", &fci], "").await;
     assert_eq!(
         d.out,
-        "6F [26] File Control Information Template\n  84 [7] Dedicated File Name: A0000003330101\n  A5 [15] \
-         File Control Information Proprietary Template\n    50 [4] Application Label: DEBI\n    9F38 [6] \
-         Processing Options Data Object List: 9F02069F3704\n        9F02 Amount, Authorised (Numeric) [6]\n        \
-         9F37 Unpredictable Number [4]\n"
+        [
+            "6F [26] File Control Information Template",
+            "  84 [7] Dedicated File Name: A0000003330101",
+            "  A5 [15] File Control Information Proprietary Template",
+            "    50 [4] Application Label: DEBI",
+            "    9F38 [6] Processing Options Data Object List: 9F02069F3704",
+            "        9F02 Amount, Authorised (Numeric) [6]",
+            "        9F37 Unpredictable Number [4]",
+            "",
+        ]
+        .join("\n")
     );
     let zh = run(&["decode", "DF7F0101", "--lang", "zh-CN"], "").await;
     assert_eq!(zh.out, "DF7F [1] 未知: 不显示\n");

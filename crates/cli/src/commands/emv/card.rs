@@ -86,7 +86,7 @@ impl Card {
         let transaction = transaction(ui, amount)?;
         let run =
             Run { reader: &mut *reader, choice: usize::from(self.application) - 1, seen: Seen::default() };
-        let ran = run.to_its_end(self.tap, terminal, parameters, transaction);
+        let ran = run.finish(self.tap, terminal, parameters, transaction);
         // The card is switched off, however it went; there is nobody to tell that it failed.
         reader.release().map_err(drop).ok();
         let (end, seen) = ran?;
@@ -172,13 +172,16 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+/// A run of the kernel: what comes of an input.
+type Kernel = Box<dyn FnMut(Input<'_>) -> Step>;
+
 struct Run<'a> {
     reader: &'a mut dyn CardReader,
     choice: usize,
     seen: Seen,
 }
 impl Run<'_> {
-    fn to_its_end(
+    fn finish(
         mut self,
         tap: bool,
         terminal: Terminal,
@@ -186,7 +189,7 @@ impl Run<'_> {
         transaction: Transaction,
     ) -> Result<(Box<End>, Seen), Failure> {
         let (terminal, parameters) = (Arc::new(terminal), Arc::new(parameters));
-        let (mut kernel, mut step): (Box<dyn FnMut(Input<'_>) -> Step>, Step) = if tap {
+        let (mut kernel, mut step): (Kernel, Step) = if tap {
             let (mut run, step) = Tap::start(terminal, parameters, transaction).map_err(Failure::local)?;
             (Box::new(move |input| run.step(input)), step)
         } else {
