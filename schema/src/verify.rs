@@ -55,7 +55,7 @@ mod tests {
         for (len, fits) in [(63, false), (64, true), (248, true), (249, false)] {
             let made = Verify::enciphered(&vec![0xAB; len]);
             assert_eq!(made.is_some(), fits, "{len}");
-            for made in made {
+            if let Some(made) = made {
                 assert_eq!(made.reveal()[..5], [0x00, 0x20, 0x00, 0x88, len as u8]);
                 assert_eq!(made.reveal().len(), 5 + len);
             }
