@@ -195,21 +195,42 @@ impl Drivers {
         })
     }
 
-    /// What the customer's PIN pad can, as bits of byte 2 of the terminal capabilities (9F33, EMV 4.4 Book 4
-    /// Annex A2): PIN for the card in clear and enciphered (80, 10), PIN for the issuer (40).
-    pub fn pins(&self, devices: &[DeviceConfig]) -> u8 {
-        let is_pad =
-            |d: &&DeviceConfig| d.kind == DeviceKind::PinPad && d.role() == Some(DeviceRole::Customer);
-        let driver = |pad: &DeviceConfig| self.0.iter().find(|row| row.driver == pad.driver);
-        match devices.iter().find(is_pad).map(driver) {
-            Some(Some(row)) if row.shows_pins => 0xD0,
-            Some(_) => 0x40,
-            None => 0,
-        }
+    /// What these devices can, as bytes 1 and 2 of the terminal capabilities (9F33, EMV 4.4 Book 4 Annex A2):
+    /// keys (80), stripe (40), contacts (20); PIN for the card in clear and enciphered (80, 10), PIN for the
+    /// issuer (40), signature (20), none of them (08).
+    pub fn capabilities(&self, devices: &[DeviceConfig]) -> [u8; 2] {
+        let first = |kind, role| devices.iter().find(|d| d.kind == kind && d.role() == role);
+        let keys = first(DeviceKind::Keypad, None).map_or(0, |_| 0x80);
+        let stripe = first(DeviceKind::MagneticReader, None).map_or(0, |_| 0x40);
+        let pins = first(DeviceKind::PinPad, Some(DeviceRole::Customer)).map_or(0, |pad| {
+            let shows = self.0.iter().any(|row| row.driver == pad.driver && row.shows_pins);
+            if shows { 0xD0 } else { 0x40 }
+        });
+        let paper = first(DeviceKind::Printer, Some(DeviceRole::Receipt)).map_or(0, |_| 0x20);
+        // A kernel is there because a chip reader is, or a reader for taps.
+        [keys | stripe | 0x20, pins | paper | 0x08]
     }
 
     /// Opens the unit with its driver.
     pub fn open(&self, device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
         (self.find(device)?.open)(device, env)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_those_of_the_devices() {
+        let drivers = Drivers::default();
+        let device = |kind, driver| DeviceConfig::new("d", kind, driver);
+        let of = |devices: &[DeviceConfig]| drivers.capabilities(devices);
+        assert_eq!(of(&[]), [0x20, 0x08]);
+        assert_eq!(of(&[device(DeviceKind::PinPad, "virtual")]), [0x20, 0xD8]);
+        assert_eq!(of(&[device(DeviceKind::PinPad, "somebody's")]), [0x20, 0x48], "it shows no card a PIN");
+        assert_eq!(of(&[device(DeviceKind::Printer, "virtual")]), [0x20, 0x28]);
+        assert_eq!(of(&[device(DeviceKind::Keypad, "virtual")]), [0xA0, 0x08]);
+        assert_eq!(of(&[device(DeviceKind::MagneticReader, "virtual")]), [0x60, 0x08]);
     }
 }

@@ -135,12 +135,10 @@ fn invalid(key: &str, rule: String) -> Fault {
     Fault::Invalid { field: format!("emv.{key}"), rule }
 }
 
-/// Bits of byte 2 of 9F33 that need a PIN pad.
-pub const PINS: u8 = 0xD0;
-
 /// Terminal data of the table. `tid`: the first account's terminal number; `bypass`: customers may leave out
-/// the PIN; `pins`: what the PIN pad can ([`Drivers::pins`](crate::Drivers::pins)). The error names the key.
-pub fn terminal(emv: &EmvConfig, tid: Option<&str>, bypass: bool, pins: u8) -> Result<Terminal, Fault> {
+/// the PIN; `has`: what the devices can
+/// ([`Drivers::capabilities`](crate::Drivers::capabilities)). The error names the key.
+pub fn terminal(emv: &EmvConfig, tid: Option<&str>, bypass: bool, has: [u8; 2]) -> Result<Terminal, Fault> {
     let fixed = |key, text: &str| fixed(text).map_err(|rule| invalid(key, rule));
     let [kind] = fixed("terminal_type", &emv.terminal_type)?;
     // No host would ever be asked (Book 4 Annex A, terminal type).
@@ -155,7 +153,7 @@ pub fn terminal(emv: &EmvConfig, tid: Option<&str>, bypass: bool, pins: u8) -> R
     let data = TerminalData {
         country: emv.country,
         kind,
-        capabilities: [input, cvm & (pins | !PINS), security],
+        capabilities: [input & has[0], cvm & has[1], security],
         additional: self::fixed(&emv.additional_capabilities)
             .map_err(|rule| invalid("additional_capabilities", rule))?,
         serial: serial.as_bytes().try_into().map_err(|_| rule("serial", TerminalFault::Serial))?,

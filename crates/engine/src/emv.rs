@@ -127,8 +127,8 @@ pub fn kernel(
 ) -> Result<Option<(MakeKernel, CardData)>, Fault> {
     let Some(emv) = &config.emv else { return Ok(None) };
     let tid = config.accounts.first().map(|a| a.tid.to_string());
-    let pins = drivers.pins(&config.devices);
-    let terminal = Arc::new(emv_config::terminal(emv, tid.as_deref(), config.flow.pin_bypass, pins)?);
+    let has = drivers.capabilities(&config.devices);
+    let terminal = Arc::new(emv_config::terminal(emv, tid.as_deref(), config.flow.pin_bypass, has)?);
     let invalid = |rule| Fault::Invalid { field: "emv.parameters".into(), rule };
     let file = Lists::read(&emv.parameters).map_err(invalid)?;
     let parameters = file.clone().parameters(emv.expired_keys).map_err(invalid)?;

@@ -19,10 +19,10 @@ pub struct EmvConfig {
     /// both.
     #[serde(default = "terminal_type")]
     pub terminal_type: String,
-    /// Terminal capabilities (9F33), six hex digits; of those with a PIN the terminal has what its PIN pad
-    /// can. Default "E078C8": keys, stripe and chip; PIN for the issuer, PIN for the card enciphered,
-    /// signature, none; SDA, DDA and CDA. "E0F8C8" shows a card its PIN in clear too, for whoever listens at
-    /// the reader.
+    /// Terminal capabilities (9F33), six hex digits; of them the terminal has what its devices can: keys,
+    /// stripe, PINs, and a signature with a receipt printer. Default "E078C8": keys, stripe and chip; PIN for
+    /// the issuer, PIN for the card enciphered, signature, none; SDA, DDA and CDA. "E0F8C8" shows a card its
+    /// PIN in clear too, for whoever listens at the reader.
     #[serde(default = "capabilities")]
     pub capabilities: String,
     /// Additional terminal capabilities (9F40), ten hex digits. Default "6000F0F001": goods and services;

@@ -48,6 +48,9 @@ pub struct FlowConfig {
     /// A swiped card that has a chip (service code 2.. or 6..) is asked for its chip, where chips can be
     /// read. Default true.
     pub chip_first: bool,
+    /// A card whose tap could not be sent, or is signed wrongly, is asked to be inserted in the same payment,
+    /// where chips can be read: inserted, it may approve by itself. Default false: declined.
+    pub insert_after_tap: bool,
     /// Stripe of a card whose chip cannot be read.
     pub fallback: FallbackConfig,
     /// Ranges of card numbers that are refused before the host is asked, from-to as in `route.bin`. Default
@@ -112,6 +115,7 @@ impl Default for FlowConfig {
             partial_approval: true,
             confirm_above: None,
             chip_first: true,
+            insert_after_tap: false,
             fallback: FallbackConfig::default(),
             refused_bins: Vec::new(),
             tip_percent: TIP_PERCENT,

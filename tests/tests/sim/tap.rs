@@ -82,6 +82,38 @@ fn what_the_host_does_not_approve_is_not_and_what_it_does_not_say_is_taken_back(
     }
 }
 
+/// By config: the card is inserted in the same payment, with a cryptogram and a STAN of its own.
+#[test]
+fn a_tap_that_could_not_be_sent_goes_on_as_an_insertion() {
+    let flow = FlowConfig { insert_after_tap: true, ..taps().flow };
+    let inserts = |chip: &[Interface]| Settings { flow: flow.clone(), chip: chip.to_vec(), ..settings() };
+    let order = || Order { customer: Customer::TapsThenInserts("qpboc-online"), ..sale("a") };
+    let both = [Interface::Contact, Interface::Contactless];
+    let w = world(inserts(&both), [order(), plain("b", 0)], [HostFault::NotSent]);
+    assert_eq!(said(&w, "a"), [(Status::Approved, String::new())]);
+    let outcome = w.outcome("a");
+    assert_eq!((outcome.entry, w.chips_run), (Some(EntryMode::Chip), 2));
+    assert_eq!(outcome.chip.unwrap().cryptogram_kind, Some(Cryptogram::Tc));
+    assert_eq!(w.transcript("a")[..4], ["started", "allowed", "not_sent", "allowed"]);
+    assert_eq!((w.bank.books.len(), w.bank.reversals.len(), w.bank.wrong_cryptograms), (2, 0, 0));
+    for (settings, order) in [(inserts(&both[1..]), order()), (taps(), order())] {
+        let w = world(settings, [order], [HostFault::NotSent]);
+        assert_eq!(
+            said(&w, "a"),
+            [(Status::Failed, "not-sent".into())],
+            "no reader for chips, or no such rule"
+        );
+    }
+    for faults in [vec![HostFault::NotSent], vec![HostFault::NotSent, HostFault::LoseReply]] {
+        let script = with([order(), plain("b", 0)], faults.clone());
+        let points = World::new(inserts(&both), script.clone(), None).run();
+        for n in 1..=points {
+            let ran = std::panic::catch_unwind(|| World::new(inserts(&both), script.clone(), Some(n)).run());
+            assert!(ran.is_ok(), "{faults:?}: cut at {n} of {points}");
+        }
+    }
+}
+
 /// A wrong PIN: the card is tapped again, with a cryptogram and a STAN of its own. A busy host gets the same
 /// cryptogram again.
 #[test]

@@ -276,6 +276,7 @@ fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool,
         CardFailure::Torn | CardFailure::Removed | CardFailure::Unreadable => Some(CardFailure::Torn),
         CardFailure::SeePhone => Some(why),
         CardFailure::InsertInstead | CardFailure::NoApplication => Some(CardFailure::InsertInstead),
+        CardFailure::Lied if inserts(cx, s, devices) => Some(CardFailure::InsertInstead),
         CardFailure::Blocked
         | CardFailure::OnlyElectronicCash
         | CardFailure::Lied
@@ -287,12 +288,14 @@ fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool,
     let again = again.filter(|why| early || *why == CardFailure::InsertInstead);
     if let (Some(why), Some(chip)) = (again, s.chip.take()) {
         chip.end(cx);
-        (s.presented, s.account, s.pin) = (None, None, Pin::NotAsked);
-        s.no_tap |= why == CardFailure::InsertInstead;
-        if why == CardFailure::InsertInstead && !present::reads_chips(cx, s, devices) {
-            return Next::fail("no-application", Class::C);
+        if why == CardFailure::InsertInstead {
+            if !present::reads_chips(cx, s, devices) {
+                return Next::fail("no-application", Class::C);
+            }
+            return insert_instead(cx, s);
         }
-        return present::not_taken(cx, s, why.code(), why == CardFailure::InsertInstead);
+        (s.presented, s.account, s.pin) = (None, None, Pin::NotAsked);
+        return present::not_taken(cx, s, why.code(), false);
     }
     match why {
         CardFailure::Cancelled => Next::End(Status::Cancelled, why.code(), Class::B),
@@ -307,6 +310,17 @@ fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool,
         | CardFailure::NoApplication
         | CardFailure::OutOfOrder => Next::fail(CardFailure::Unreadable.code(), Class::B),
     }
+}
+
+/// A tap that leads nowhere may go on as an insertion.
+pub(super) fn inserts(cx: &Context, s: &Serving, devices: &Devices) -> bool {
+    cx.settings.flow.insert_after_tap && present::reads_chips(cx, s, devices)
+}
+/// Nothing of the tap is left: the card is asked for once more, by its contacts.
+pub(super) fn insert_instead(cx: &mut Context, s: &mut Serving) -> Next {
+    (s.presented, s.account, s.pin, s.icc) = (None, None, Pin::NotAsked, None);
+    s.no_tap = true;
+    present::not_taken(cx, s, CardFailure::InsertInstead.code(), true)
 }
 
 fn at_work(

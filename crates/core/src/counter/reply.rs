@@ -12,7 +12,7 @@ use payterm_schema::{
     account::Stan,
     card::HostWord,
     config::RefusalWithoutMac,
-    host::{FrameTrace, HostRules, MacVerdict, RetryRule, ReversalReason},
+    host::{EntryMode, FrameTrace, HostRules, MacVerdict, RetryRule, ReversalReason},
     kind::{Mark, Recovery},
     outcome::{Class, Forwarding, Reason},
     record::{Due, Duty, Ending, Obligation},
@@ -43,6 +43,10 @@ pub(super) fn event(
                 card::not_sent(cx, s)
             } else if offline::accept(cx, s) {
                 Next::Stay
+            } else if s.presented.as_ref().is_some_and(|p| p.mode == EntryMode::Contactless)
+                && card::inserts(cx, s, devices)
+            {
+                card::insert_instead(cx, s)
             } else {
                 Next::fail(cx.line_code(account), Class::E)
             }

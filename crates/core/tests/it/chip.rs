@@ -109,7 +109,10 @@ impl Counter {
         Self { till, tag: 0, sent: 0, now: 0 }
     }
     fn insert(&mut self) {
-        let step = self.till.input(Input::Instrument { instrument: Instrument::Inserted, card: None });
+        self.comes(Instrument::Inserted);
+    }
+    fn comes(&mut self, instrument: Instrument) {
+        let step = self.till.input(Input::Instrument { instrument, card: None });
         let runs = |a: &Ask| if let Ask::RunCard { tag, .. } = a { Some(*tag) } else { None };
         self.tag = step.asks.iter().find_map(runs).expect("the card runs");
     }
@@ -177,6 +180,30 @@ fn the_cards_language_is_the_customers() {
     assert_eq!(shown(&step), [zh]);
     let step = c.till.input(start("sale", "b"));
     assert_eq!(shown(&step).last(), Some(&None));
+}
+
+#[test]
+fn a_tap_that_is_signed_wrongly_is_declined_or_by_config_inserted() {
+    for inserts in [false, true] {
+        let mut settings = settings();
+        settings.chip = vec![Interface::Contact, Interface::Contactless];
+        settings.flow.insert_after_tap = inserts;
+        Arc::make_mut(&mut settings.accounts[0].rules).icc = vec![Kind::Sale];
+        let mut c = Counter { till: Till::with(settings, Vec::new()), tag: 0, sent: 0, now: 0 };
+        c.till.boot(NOW);
+        let modes = vec![EntryMode::Chip, EntryMode::Contactless];
+        c.till.input(Input::Devices { modes, pin_pad: true, printer: true });
+        c.till.input(start("sale", "a"));
+        c.comes(Instrument::Tapped);
+        c.says(steps()[0].clone().unwrap());
+        let step = c.ends(CardFailure::Lied);
+        if inserts {
+            assert_eq!(c.problem().as_deref(), Some("insert-instead"));
+            c.insert();
+        } else {
+            assert_eq!(told(&step), [(Status::Declined, "card-lied".to_owned())]);
+        }
+    }
 }
 
 #[test]

@@ -103,12 +103,8 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 type Parser = fn(&[u8]);
-const PARSERS: [(&str, Parser); 4] = [
-    ("tlv", targets::tlv),
-    ("dol", targets::dol),
-    ("exchange", targets::exchange),
-    ("oda", targets::oda),
-];
+const PARSERS: [(&str, Parser); 4] =
+    [("tlv", targets::tlv), ("dol", targets::dol), ("exchange", targets::exchange), ("oda", targets::oda)];
 
 #[test]
 fn the_corpus_breaks_nothing() {

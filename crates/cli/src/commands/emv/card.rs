@@ -68,8 +68,7 @@ impl Card {
             .map_err(|e| Fault::invalid("amount", &e.to_string()))?;
         let lists = Lists::read(&self.parameters);
         let parameters = lists.and_then(|l| l.parameters(ExpiredKeys::Refuse)).map_err(Failure::Local)?;
-        let terminal =
-            emv_config::terminal(&EmvConfig::new(&self.parameters), None, false, emv_config::PINS)?;
+        let terminal = emv_config::terminal(&EmvConfig::new(&self.parameters), None, false, [0xFF; 2])?;
         let mut reader = self.open(ui)?;
         ui.progress(&ui.text(if self.tap { "cli-emv-tap" } else { "cli-emv-insert" }));
         let waited = reader.wait(Duration::from_secs(self.wait)).map_err(|e| no_reader(ui, &e))?;
