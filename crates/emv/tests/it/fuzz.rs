@@ -104,13 +104,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn the_corpus_breaks_nothing() {
-    let parsers: [(_, fn(&[u8])); 4] = [
-        ("tlv", targets::tlv),
-        ("dol", targets::dol),
-        ("exchange", targets::exchange),
-        ("oda", targets::oda),
-    ];
-    for (name, target) in parsers {
+    for (name, target) in PARSERS {
         let all = corpus(name);
         assert!(all.len() >= 8, "{name}: {} files", all.len());
         all.iter().for_each(|(file, bytes)| of(file, bytes, target));
@@ -121,6 +115,10 @@ fn the_corpus_breaks_nothing() {
         every_end(&reached, ends);
     }
 }
+
+type Parser = fn(&[u8]);
+const PARSERS: [(&str, Parser); 4] =
+    [("tlv", targets::tlv), ("dol", targets::dol), ("exchange", targets::exchange), ("oda", targets::oda)];
 
 /// Targets of whole runs: all that they can end with but for a card's own approval in a tap, which needs a
 /// signature.
