@@ -283,10 +283,12 @@ mod tests {
         let key = hex::encode_upper(ca_key_370([0xA0, 0, 0, 3, 0x33]));
         let file = |key: &str| format!("version = 1\nkeys = [\"{key}\"]\n{AID}");
         let until = |key: &str| parse(&file(key)).map(|lists| lists.keys[0].last_day());
-        assert_eq!(until(&key), Ok(None));
-        let ends = |day: &str| key.replacen("DF02", &format!("DF05{day}DF02"), 1);
+        let last = "DF05083230393931323331";
+        assert_eq!(until(&key), Ok(Some(20_991_231)));
+        assert_eq!(until(&key.replacen(last, "", 1)), Ok(None));
+        let ends = |day: &str| key.replacen(last, &format!("DF05{day}"), 1);
         for day in ["083230333031323331", "0420301231", "03301231"] {
-            assert_eq!(until(&ends(day)), Ok(Some(2030_12_31)), "{day}");
+            assert_eq!(until(&ends(day)), Ok(Some(20_301_231)), "{day}");
         }
         for day in ["083230333031333331", "0420301232", "0120", "083230333058323331"] {
             assert!(until(&ends(day)).is_err_and(|rule| rule.starts_with("keys[0]: DF05: a day")), "{day}");

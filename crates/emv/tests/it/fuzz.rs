@@ -120,10 +120,6 @@ fn the_corpus_breaks_nothing() {
     }
 }
 
-type Parser = fn(&[u8]);
-const PARSERS: [(&str, Parser); 4] =
-    [("tlv", targets::tlv), ("dol", targets::dol), ("exchange", targets::exchange), ("oda", targets::oda)];
-
 /// Targets of whole runs: all that they can end with but for a card's own approval in a tap, which needs a
 /// signature.
 type Target = fn(&[u8]) -> Verdict;
