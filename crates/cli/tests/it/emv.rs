@@ -135,6 +135,7 @@ async fn number_track_name_and_what_nobody_knows_are_in_no_output() {
         object("5F20", "544553542F43415244"),
         object("9F0B", "544553542F43415244"),
         object("5F24", "301231"),
+        object("5F30", "0220"),
         object("9F1F", "3330313233343536373839303030"),
         object("9F20", "99887766"),
         object("99", "99887766"),
@@ -161,6 +162,7 @@ async fn number_track_name_and_what_nobody_knows_are_in_no_output() {
             if whole {
                 assert!(d.out.contains("621234*********0101"), "{}", d.out);
             }
+            assert!(!d.out.contains("0220"), "service code: {}", d.out);
         }
     }
 }
