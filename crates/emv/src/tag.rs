@@ -72,8 +72,8 @@ pub struct Row {
     pub source: Source,
     /// Templates in which it comes.
     pub templates: &'static [Tag],
-    /// It is, or holds, card number, track, name, expiry or PIN. A card's certificates hold its number:
-    /// whoever has the public keys of authority and issuer reads it.
+    /// It is, or holds, card number, track, name, expiry, service code or PIN. A card's certificates hold its
+    /// number: whoever has the public keys of authority and issuer reads it.
     pub sensitive: bool,
 }
 
@@ -153,7 +153,7 @@ pub const DICTIONARY: [Row; 140] = [
     row(0x5F28, "Issuer Country Code", N, (2, 2), Card).of(RECORD),
     row(0x5F2A, "Transaction Currency Code", N, (2, 2), Terminal),
     row(0x5F2D, "Language Preference", An, (2, 8), Card).of(FCI),
-    row(0x5F30, "Service Code", N, (2, 2), Card).of(RECORD),
+    row(0x5F30, "Service Code", N, (2, 2), Card).of(RECORD).sensitive(),
     row(0x5F34, "Application PAN Sequence Number", N, (1, 1), Card).of(RECORD),
     row(0x5F36, "Transaction Currency Exponent", N, (1, 1), Terminal),
     row(0x5F50, "Issuer URL", Ans, (0, 252), Card).of(DISCRETIONARY),
@@ -274,7 +274,8 @@ mod tests {
 
     #[test]
     fn what_names_a_person_or_card_is_sensitive_and_so_is_the_unknown() {
-        for tag in [0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x99, 0x9F0B, 0x9F1F, 0x9F20, 0x9F61, 0x9F6B, 0xDF01] {
+        let all = [0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x5F30, 0x99, 0x9F0B, 0x9F1F, 0x9F20, 0x9F2D];
+        for tag in all.into_iter().chain([0x9F46, 0x9F61, 0x9F6B, 0xDF01]) {
             assert!(Tag(tag).is_sensitive(), "{}", Tag(tag));
         }
         assert!(!Tag(0x9F26).is_sensitive());

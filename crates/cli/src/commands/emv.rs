@@ -49,10 +49,10 @@ fn bytes_of(argument: String, what: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
         }
     }
     if high.is_some() {
-        return Err(Fault::invalid(what, "an odd number of hexadecimal digits"));
+        return Err(Fault::invalid(what, "pairs of hexadecimal digits"));
     }
     if bytes.is_empty() {
-        return Err(Fault::invalid(what, "no hexadecimal digits"));
+        return Err(Fault::invalid(what, "is needed"));
     }
     Ok(bytes)
 }

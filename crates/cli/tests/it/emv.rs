@@ -81,8 +81,8 @@ async fn templates_are_indented_and_lists_taken_apart() {
 #[tokio::test]
 async fn what_does_not_add_up_is_told_with_its_place_and_rule() {
     for (hex, rule) in [
-        ("", "no hexadecimal digits"),
-        ("9F0", "an odd number"),
+        ("", "is needed"),
+        ("9F0", "pairs of hexadecimal digits"),
         ("95 0g", "character 5: no hexadecimal digit"),
         ("9F", "byte 0: a tag ends too soon"),
         ("5001419F8182830100", "byte 3: a tag has more than three bytes"),
@@ -135,6 +135,7 @@ async fn number_track_name_and_what_nobody_knows_are_in_no_output() {
         object("5F20", "544553542F43415244"),
         object("9F0B", "544553542F43415244"),
         object("5F24", "301231"),
+        object("5F30", "0220"),
         object("9F1F", "3330313233343536373839303030"),
         object("9F20", "99887766"),
         object("99", "99887766"),
@@ -161,6 +162,7 @@ async fn number_track_name_and_what_nobody_knows_are_in_no_output() {
             if whole {
                 assert!(d.out.contains("621234*********0101"), "{}", d.out);
             }
+            assert!(!d.out.contains("0220"), "service code: {}", d.out);
         }
     }
 }
@@ -287,7 +289,7 @@ async fn the_check_that_fails_is_named_with_its_book() {
     let d = run(&["cert", "--date", DAY, "--key", &unionpay], &all).await;
     assert!(d.code == 23 && d.out.contains("there is no CA key with the index F1"), "{} {}", d.out, d.err);
     let d = run(&["cert"], &all).await;
-    assert!(d.code == 2 && d.err.contains("--parameters FILE"), "{}", d.err);
+    assert!(d.code == 2 && d.err.contains("key: needed without --parameters"), "{}", d.err);
     let d = run(&["cert", "--key", &format!("{}00", &unionpay[..unionpay.len() - 2])], &all).await;
     assert!(d.code == 2 && d.err.contains("key"), "{}", d.err);
 
@@ -300,7 +302,7 @@ async fn the_check_that_fails_is_named_with_its_book() {
     let all = nameless.iter().map(hex::encode).collect::<String>();
     let key = hex::encode(ca_key_370(RID));
     let d = run(&["cert", "--date", DAY, "--key", &key], &all).await;
-    assert!(d.code == 2 && d.err.contains("--aid"), "{}", d.err);
+    assert!(d.code == 2 && d.err.contains("aid: needed: 84"), "{}", d.err);
     let (text, _) = cert(nameless, &["--aid", "A000000333010101"]).await;
     assert_eq!(text.code, 0, "{}", text.out);
     for (arguments, code) in [(["--date", "261302"], 2), (["--aid", "A0"], 2), (["--parameters", "/none"], 3)]

@@ -63,7 +63,7 @@ pub struct Card {
 impl Card {
     pub fn run(self, ui: &Ui) -> Result<u8, Failure> {
         let currency: Currency =
-            self.currency.parse().map_err(|_| Fault::invalid("currency", "an ISO 4217 code: CNY"))?;
+            self.currency.parse().map_err(|_| Fault::invalid("currency", "an ISO 4217 code"))?;
         let amount = Money::parse(if self.tap { "0" } else { &self.amount }, currency)
             .map_err(|e| Fault::invalid("amount", &e.to_string()))?;
         let lists = Lists::read(&self.parameters);
@@ -216,7 +216,7 @@ impl Run<'_> {
                 }
                 Step::Choose(choices) => {
                     if self.choice >= choices.len() {
-                        let rule = format!("1 to {}: so many are in common", choices.len());
+                        let rule = format!("1 to {}", choices.len());
                         return Err(Fault::invalid("application", &rule).into());
                     }
                     self.seen.applications = choices.iter().map(label).collect();

@@ -73,7 +73,7 @@ impl Cert {
         let Card { tags, signed } = Card::of(&bytes)?;
         let named = tags.get(Tag(0x84)).or(tags.get(Tag(0x9F06))).and_then(|name| name.first_chunk());
         let Some(rid) = self.aid.map(|Rid(rid)| rid).or(named.copied()) else {
-            return Err(Fault::invalid("aid", "--aid NAME, or 84 among the data objects").into());
+            return Err(Fault::invalid("aid", "needed: 84 is not among the data objects").into());
         };
         let date = self.date.map_or_else(|| local(ui.zone(), now()).0, |Day(date)| date);
         let keys = Keys { ca: &ca, revoked: &revoked, date };
@@ -91,7 +91,7 @@ impl Cert {
 
 fn trusted(file: Option<PathBuf>, keys: &[String]) -> Result<(Vec<CaKey>, Vec<Revoked>), Failure> {
     if file.is_none() && keys.is_empty() {
-        return Err(Fault::invalid("key", "CA keys: --parameters FILE, --key HEX or both").into());
+        return Err(Fault::invalid("key", "needed without --parameters").into());
     }
     let lists = file.map(|file| Lists::read(&file)).transpose().map_err(Failure::Local)?;
     let (mut ca, revoked) = lists.map(|lists| (lists.keys, lists.revoked)).unwrap_or_default();

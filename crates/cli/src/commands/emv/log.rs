@@ -31,9 +31,7 @@ struct Run {
 impl Log {
     pub fn run(self, ui: &Ui) -> Result<u8, Failure> {
         let digits = self.txn.rsplit_once('-').map_or(self.txn.as_str(), |(_, number)| number);
-        let txn: u64 = digits
-            .parse()
-            .map_err(|_| Fault::invalid("txn", "a transaction's number, or a reference: R0001-17"))?;
+        let txn: u64 = digits.parse().map_err(|_| Fault::invalid("txn", "a number, or a reference"))?;
         let (mut runs, mut there) = (Vec::new(), false);
         for name in ["cards.1.log", "cards.log"] {
             let path = self.state.join(name);
