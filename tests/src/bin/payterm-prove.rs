@@ -2,14 +2,14 @@
 //! not ok. PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS
 //! (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000),
 //! PAYTERM_VECTORS (100,000), PAYTERM_FUZZ (50,000), FUZZ_SECONDS (120, of each target), PAYTERM_PULLS
-//! (2,000), PAYTERM_PULLS_PCSCD (200), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the
-//! clock) change them. With names as arguments only those are run, and the file stays as it is:
-//! `payterm-prove kills`.
+//! (2,000), PAYTERM_PULLS_PCSCD (200), PAYTERM_CERTIFICATES (800; a batch has 900), PROPTEST_CASES (20,000)
+//! and PAYTERM_SEED (of the blows; else the clock) change them. With names as arguments only those are run,
+//! and the file stays as it is: `payterm-prove kills`.
 use payterm_tests::{
     extend, planted,
     real::{
         audit::Verdict,
-        chip::{Readers, pulls},
+        chip::{self, Readers, pulls},
         disk, kills,
         pcscd::{self, Pcscd},
         stack::programs,
@@ -267,7 +267,7 @@ fn fuzzed() -> Result<Value> {
 /// A line of `target/proof.json`: its name, and what makes it.
 type Proof = (&'static str, fn(&str) -> Result<Value>);
 
-const PROOFS: [Proof; 20] = [
+const PROOFS: [Proof; 21] = [
     ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
     ("seeds", |name| {
         let seeds = number("PAYTERM_SEEDS", SEEDS)?;
@@ -292,6 +292,12 @@ const PROOFS: [Proof; 20] = [
         })
     }),
     ("pulls_pcscd", pulled_through_pcscd),
+    ("certificates", |name| {
+        let (count, kills) = (blows("PAYTERM_CERTIFICATES", 800), 30);
+        evening(name, "kills of sales that cards approve alone, each TC told once", |seed| {
+            Box::pin(chip::certificates(count, kills, seed))
+        })
+    }),
     ("canary", |name| real(name, 0, "canaries found", "canary::")),
     ("frames", |name| real(name, 0, "captured frames wrong", "captured::")),
     ("totals", |name| {

@@ -7,20 +7,23 @@ use crate::{
         stack::{Result, Stack, caller},
         traffic::{Issued, PATIENCE},
     },
-    sim::rng::Rng,
+    sim::{fixtures::cny, rng::Rng},
 };
 use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
-    Kind, Outcome, Request, RequestKey, Status, Terminal, Time,
-    config::{Config, DeviceConfig, EmvConfig, Language},
+    Fault, Kind, Outcome, Request, RequestKey, Status, Terminal, Time,
+    config::{Config, DeviceConfig, EmvConfig, Language, OfflineLimits},
     device::DeviceKind,
+    record::Obligation,
     request::RequestWire,
 };
 use payterm_simulator::card::{Given, PERSONAS, Personas, TestCard, ca_key_370, vpcd::Behaviour};
+use rustix::process::{Signal, kill_process};
 use std::{
     collections::BTreeMap,
     net::TcpListener,
+    thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -109,6 +112,8 @@ struct Counter {
     client: Client,
     virtuals: VirtualControl,
     cards: BTreeMap<&'static str, TestCard>,
+    /// Cards that are used no more.
+    spent: Vec<TestCard>,
     issued: Vec<Issued>,
     verdict: Verdict,
 }
@@ -116,7 +121,7 @@ struct Counter {
 /// So many customers pull their card out at a command, the first at each in turn, the others at random; after
 /// each of them somebody pays. In the end journal, papers, acquirer and the cards' own lists are compared.
 pub async fn pulls(readers: Readers, count: u32, seed: u64) -> Result<Verdict> {
-    let mut counter = Counter::new(readers, seed).await?;
+    let mut counter = Counter::new(readers, seed, |_| ()).await?;
     let mut rng = Rng::new(seed);
     for n in 0..count {
         let (persona, at) = match n {
@@ -140,10 +145,73 @@ pub async fn pulls(readers: Readers, count: u32, seed: u64) -> Result<Verdict> {
     counter.end().await
 }
 
+/// So many sales that a card approves by itself while no acquirer can be reached, with kill -9 at random
+/// moments of these and while the acquirer is told of them. Then it has each TC once, and the books are
+/// compared.
+pub async fn certificates(count: u32, kills: u32, seed: u64) -> Result<Verdict> {
+    let mut counter = Counter::new(Readers::own()?, seed, by_themselves).await?;
+    let mut rng = Rng::new(seed);
+    let began = Instant::now();
+    while !counter.client.totals(&caller()).await?.iter().all(|t| t.signed_in) {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("not signed in: {}", counter.stack.log_tail()).into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    counter.stack.kill_acquirer();
+    let each = count / kills.max(1);
+    for n in 0..count {
+        let killed = each > 0 && n % each == each - 1;
+        let killer = if killed { Some(counter.killer(rng.roll(150))?) } else { None };
+        match (counter.sale(n, "alone", "offline", PLAIN).await, killer) {
+            (Ok(_), None) => {}
+            (_, Some(killer)) => {
+                killer.join().map_err(|_| "the killer panicked")??;
+                counter.again().await?;
+            }
+            (Err(why), None) => return Err(why),
+        }
+        // It approves three in a row.
+        if n % 3 == 2 {
+            let spent = counter.cards.insert("offline", card("offline")?);
+            counter.spent.extend(spent);
+        }
+    }
+    counter.stack.start_acquirer("127.0.0.1:0")?;
+    let address = counter.stack.hosts.get("unionpay").cloned().ok_or("no listener")?;
+    counter.stack.reconfigure(|config| config.accounts[0].address = address)?;
+    // The last start is to its end.
+    for _ in 0..3 {
+        counter.again().await?;
+        tokio::time::sleep(Duration::from_millis(100 + rng.roll(500))).await;
+    }
+    counter.rest().await?;
+    counter.settle(count).await?;
+    counter.end().await
+}
+
+/// Cards may approve by themselves, without bounds but a batch's.
+fn by_themselves(config: &mut Config) {
+    let many = cny(100_000_000);
+    config.accounts[0].offline.card = Some(OfflineLimits {
+        per_card: Some(many.clone()),
+        per_card_count: 1_000_000,
+        total: Some(many),
+        total_count: 1_000_000,
+        ..OfflineLimits::default()
+    });
+    config.settlement.batch_max = 900;
+    let emv = config.store.dir.with_file_name("emv.toml");
+    let text = std::fs::read_to_string(&emv).expect("it was written");
+    let codes = "floor = 100_000\nonline = \"0000000000\"\ndefault = \"0000000000\"\ntap =";
+    std::fs::write(emv, text.replace("tap =", codes)).expect("a file");
+}
+
 impl Counter {
-    async fn new(readers: Readers, seed: u64) -> Result<Self> {
+    async fn new(readers: Readers, seed: u64, change: fn(&mut Config)) -> Result<Self> {
         let stack = Stack::start(|config, _| {
             readers.configure(config);
+            change(config);
             config.log.level = "warn".into();
             let papers = config.store.dir.with_file_name("papers.txt");
             for device in config.devices.iter_mut().filter(|d| d.name == "printer") {
@@ -157,14 +225,37 @@ impl Counter {
         }
         let (client, virtuals) = (stack.client().await?, stack.virtuals()?);
         let verdict = Verdict { seed, ..Verdict::default() };
-        Ok(Self { stack, readers, client, virtuals, cards, issued: Vec::new(), verdict })
+        let (spent, issued) = (Vec::new(), Vec::new());
+        Ok(Self { stack, readers, client, virtuals, cards, spent, issued, verdict })
+    }
+
+    /// Kills the daemon so much later.
+    fn killer(&self, ms: u64) -> Result<JoinHandle<rustix::io::Result<()>>> {
+        let pid = self.stack.daemon_process().ok_or("no daemon")?;
+        Ok(std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(ms));
+            kill_process(pid, Signal::KILL)
+        }))
+    }
+    /// The daemon is killed, if it is there, and started again; what was asked for last is known, or never
+    /// came.
+    async fn again(&mut self) -> Result<()> {
+        self.verdict.blows += 1;
+        self.stack.kill_daemon();
+        self.stack.start_daemon(&[])?;
+        (self.client, self.virtuals) = (self.stack.client().await?, self.stack.virtuals()?);
+        let last = self.issued.last().ok_or("nothing was asked for")?;
+        match self.client.wait(&caller(), &last.key(), true).await {
+            Ok(_) => Ok(()),
+            Err(Fault::NotFound { .. }) if !last.started => Ok(()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     async fn start(&mut self, wire: RequestWire) -> Result<RequestKey> {
-        let mut issued = Issued::new(wire.clone());
+        self.issued.push(Issued::new(wire.clone()));
         let key = self.client.start(&caller(), Request::try_from(wire)?).await?;
-        issued.started = true;
-        self.issued.push(issued);
+        self.issued.iter_mut().rev().take(1).for_each(|last| last.started = true);
         Ok(key)
     }
 
@@ -236,23 +327,28 @@ impl Counter {
         Ok(())
     }
 
-    /// All that is owed is answered, all papers are out; then the books are compared.
-    async fn end(mut self) -> Result<Verdict> {
+    /// All that is owed is answered, and all papers are out; gives what is owed all the same.
+    async fn rest(&self) -> Result<Vec<Obligation>> {
         let (me, began) = (caller(), Instant::now());
-        let open = loop {
+        loop {
             let open = self.client.obligations(&me).await?;
             let rests = open.is_empty() && self.client.papers(&me).await?.is_empty();
             if rests || began.elapsed() > PATIENCE {
-                break open;
+                return Ok(open);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let said = Said { obligations: open, totals: self.client.totals(&me).await? };
+        }
+    }
+
+    /// The books are compared.
+    async fn end(mut self) -> Result<Verdict> {
+        let obligations = self.rest().await?;
+        let said = Said { obligations, totals: self.client.totals(&caller()).await? };
         if !self.stack.stop_daemon()? {
             self.verdict.unexplained.push("the daemon did not stop in order".into());
         }
         audit::judge(&self.stack, &self.issued, &said, &mut self.verdict)?;
-        let given: Vec<&[Given]> = self.cards.values().map(TestCard::given).collect();
+        let given: Vec<&[Given]> = self.cards.values().chain(&self.spent).map(TestCard::given).collect();
         audit::cards(&self.stack, &given, &mut self.verdict)?;
         let log = std::fs::read_to_string(self.stack.daemon_log())?;
         let errors = log.lines().filter(|l| l.contains("ERROR")).take(10);

@@ -6,7 +6,7 @@ use payterm_schema::{Status, Terminal, device::DeviceState, host::EntryMode};
 use payterm_simulator::card::{TestCard, vpcd::Behaviour};
 use payterm_tests::real::{
     audit::Verdict,
-    chip::{PLAIN, Readers, card, pulls},
+    chip::{PLAIN, Readers, card, certificates, pulls},
     pcscd::{Inserted, Pcscd, READERS, alone},
     stack::{Stack, until},
 };
@@ -124,6 +124,14 @@ async fn a_card_that_is_pulled_at_any_command_leaves_the_books_right() -> Done {
 #[tokio::test]
 async fn a_card_that_is_pulled_out_of_the_terminals_own_reader_leaves_the_books_right() -> Done {
     pulled(pulls(Readers::own()?, 60, 1).await?)
+}
+
+/// Cards approve by themselves, the daemon is killed meanwhile: the acquirer has each TC once in the end.
+#[tokio::test]
+async fn what_cards_approve_alone_is_told_once_through_kills() -> Done {
+    let verdict = certificates(40, 8, 1).await?;
+    assert!(verdict.ok() && verdict.offline > 20, "{verdict:#?}");
+    Ok(())
 }
 
 /// The books agree; cards were pulled before their number was read, before their cryptogram, behind the
