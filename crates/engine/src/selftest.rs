@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn ca_keys_are_told_from_30_days_before_their_last_day() {
         let end = |index, day| KeyEnd { rid: [0xA0, 0, 0, 3, 0x33], index, day };
-        let ends = vec![end(4, 2099_12_31), end(3, 2026_12_31), end(2, 2026_12_02), end(1, 2026_12_03)];
+        let ends = vec![end(4, 20991231), end(3, 20261231), end(2, 20261202), end(1, 20261203)];
         let told = |expired, today, soon| {
             let found = ca_keys(expired, ends.clone(), today, soon);
             assert!(found.iter().all(|f| f.verdict == Verdict::Degraded), "they block nothing: {found:?}");
@@ -336,15 +336,12 @@ mod tests {
             found.iter().map(line).collect::<Vec<_>>().join("; ")
         };
         assert_eq!(
-            told(ExpiredKeys::Use, 2026_12_03, 2027_01_02),
+            told(ExpiredKeys::Use, 20261203, 20270102),
             "ca-keys-ended: A000000333 02 2026-12-02; \
              ca-keys-end: A000000333 01 2026-12-03, A000000333 03 2026-12-31"
         );
-        assert_eq!(
-            told(ExpiredKeys::Refuse, 2027_01_01, 2027_01_31).split(':').next(),
-            Some("ca-keys-refused")
-        );
-        assert_eq!(told(ExpiredKeys::Use, 2026_01_01, 2026_01_31), "");
+        assert_eq!(told(ExpiredKeys::Refuse, 20270101, 20270131).split(':').next(), Some("ca-keys-refused"));
+        assert_eq!(told(ExpiredKeys::Use, 20260101, 20260131), "");
     }
 
     #[test]

@@ -92,9 +92,9 @@ fn used(step: &Step) -> Vec<Arc<EmvParameters>> {
 }
 /// What a step tells of downloads.
 fn told(step: &Step) -> Vec<Notice> {
-    let of_downloads = |n: &&Notice| matches!(n, Notice::Downloaded { .. } | Notice::DownloadFailed { .. });
-    let told = |e| if let &Effect::Tell(ref notice) = e { Some(&**notice) } else { None };
-    step.effects.iter().filter_map(told).filter(of_downloads).cloned().collect()
+    let of_downloads = |n: &Notice| matches!(n, Notice::Downloaded { .. } | Notice::DownloadFailed { .. });
+    let told = |e: &Effect| if let Effect::Tell(notice) = e { Some((**notice).clone()) } else { None };
+    step.effects.iter().filter_map(told).filter(of_downloads).collect()
 }
 fn failed(till: &Till) -> Vec<String> {
     let why = |r: &Record| {

@@ -456,9 +456,9 @@ fn a_ca_key_with_an_end_is_used_to_its_last_day() {
         static_data(Keys { ca, revoked: &[], date }, RID, &world.tags, &world.signed).err()
     };
     // The last day, the next, and one of the next century: its end has four digits of the year.
-    assert_eq!((on([0x26, 0x12, 0x31], 2026_12_31), on(DATE, 2099_12_31)), (None, None));
-    assert_eq!(on([0x27, 0x01, 0x01], 2026_12_31), Some(Flaw::CaKeyEnded(7)));
-    assert_eq!(on([0x26, 0x02, 0x30], 2026_12_31), Some(Flaw::Date), "no day");
+    assert_eq!((on([0x26, 0x12, 0x31], 20261231), on(DATE, 20991231)), (None, None));
+    assert_eq!(on([0x27, 0x01, 0x01], 20261231), Some(Flaw::CaKeyEnded(7)));
+    assert_eq!(on([0x26, 0x02, 0x30], 20261231), Some(Flaw::Date), "no day");
 }
 
 #[test]

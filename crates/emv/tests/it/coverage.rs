@@ -25,7 +25,10 @@ const UNSETTLED: [(&str, &str); 43] = [
     ),
     ("Book 2, certificates", "keys have 512 bits at least and are no longer than their signer's"),
     ("Book 2, certificates", "a certificate for PINs that fails is not passed over for the card's own key"),
-    ("Book 2, certificates", "expiry of a CA key is not judged"),
+    (
+        "Book 2, certificates",
+        "a CA key is judged by its last day where the terminal gives it one, and used on that day",
+    ),
     ("Book 2, DDA", "the dynamic number has 2 to 8 bytes; padding is hashed, not compared"),
     ("Book 2, DDA", "a status to INTERNAL AUTHENTICATE other than 9000 ends the payment"),
     ("Book 2, CDA", "an ARQC with a wrong signature is ended by an AAC at once (Z1)"),
