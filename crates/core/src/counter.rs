@@ -424,7 +424,10 @@ impl Counter {
                     return Next::Stay;
                 }
             }
-            if sign_in { Next::fail(cx.line_code(account), Class::E) } else { Next::Stay }
+            if !sign_in {
+                return Next::Stay;
+            }
+            card::in_vain(cx, s).unwrap_or_else(|| Next::fail(cx.line_code(account), Class::E))
         });
     }
     pub fn owed_changed(&mut self, cx: &Context, account: &AccountId) {

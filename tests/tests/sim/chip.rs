@@ -148,6 +148,19 @@ fn a_busy_host_is_sent_the_same_cryptogram_again() {
     assert_eq!((w.transcript("a").iter().filter(|r| *r == "allowed").count(), w.chips_run), (2, 1));
 }
 
+/// The host wants a sign-in first, which cannot be sent: the card that waits for its issuer ends with an AAC.
+#[test]
+fn a_card_whose_account_is_lost_while_it_waits_is_told() {
+    let script = Script {
+        sign_ins: vec![HostFault::Answer, HostFault::NotSent, HostFault::NotSent],
+        ..with([persona("a", "both")], [HostFault::Refuse("77")])
+    };
+    let mut w = World::new(chips(), script, None);
+    w.run();
+    assert_eq!(said(&w, "a"), [(Status::Failed, "not-sent".into())]);
+    assert_eq!(w.outcome("a").chip.unwrap().cryptogram_kind, Some(Cryptogram::Aac));
+}
+
 /// A card that is out already could not end what another yes begins: a busy host is not asked again.
 #[test]
 fn a_card_that_is_out_is_not_sent_again() {

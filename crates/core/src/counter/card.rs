@@ -140,6 +140,12 @@ pub(super) fn alone(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     Some(proceeds(cx, s, false))
 }
 
+/// The account that was ready is so no more, and the card waits for its issuer's word: nothing is sent.
+/// None: no card waits for that.
+pub(super) fn in_vain(cx: &mut Context, s: &mut Serving) -> Option<Next> {
+    (s.chip.is_some() && s.icc.is_some()).then(|| not_sent(cx, s))
+}
+
 /// The card wants its holder's PIN, for its issuer or for itself.
 fn needs_pin(cx: &mut Context, s: &mut Serving, devices: &Devices, check: PinCheck) -> Next {
     let online = s.chip.as_ref().is_some_and(|c| !c.alone) && pin::has_place(cx, s, s.account());
