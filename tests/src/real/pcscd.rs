@@ -141,6 +141,7 @@ fn spawn(config: &Path) -> Result<Child> {
 
 /// A card in a reader until it is pulled or dropped.
 pub struct Inserted {
+    port: u16,
     stream: TcpStream,
     thread: Option<JoinHandle<io::Result<TestCard>>>,
 }
@@ -149,7 +150,7 @@ impl Inserted {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         let reader = stream.try_clone()?;
         let serve = move || vpcd::serve(&reader, &mut card, &mut behaviour, &mut |_| Ok(())).map(|_| card);
-        Ok(Self { stream, thread: Some(std::thread::Builder::new().name("card".into()).spawn(serve)?) })
+        Ok(Self { port, stream, thread: Some(std::thread::Builder::new().name("card".into()).spawn(serve)?) })
     }
     /// Pulls it, at whatever it does.
     pub fn pull(mut self) -> Result<TestCard> {
@@ -160,8 +161,7 @@ impl Inserted {
     /// Pulls it out of its reader, and waits until pcscd knows: it does not see a card that is changed within
     /// 0.4 s.
     pub fn take_out(self) -> Result<TestCard> {
-        let port = self.stream.peer_addr()?.port();
-        let (reader, _) = READERS.iter().find(|(_, at)| *at == port).ok_or("not a reader of pcscd")?;
+        let (reader, _) = READERS.iter().find(|(_, at)| *at == self.port).ok_or("not a reader of pcscd")?;
         let mut device = DeviceConfig::new("eye", DeviceKind::ChipReader, "pcsc");
         device.options.insert("reader".into(), (*reader).into());
         let encipher = Arc::new(|_: &str, _: &_, _: &_| Err("no vault".into()));
