@@ -67,8 +67,9 @@ fn sound(json: &Value) -> bool {
 
 /// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
 /// transactions and papers) do not fit one.
-const COUNTS: [&str; 33] = [
+const COUNTS: [&str; 35] = [
     "agree",
+    "aids",
     "atc",
     "attempts",
     "basis_points",
@@ -81,6 +82,7 @@ const COUNTS: [&str; 33] = [
     "digits",
     "first",
     "index",
+    "keys",
     "left",
     "lines",
     "more",

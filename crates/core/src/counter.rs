@@ -89,6 +89,8 @@ struct Serving {
     chip: Option<card::Chip>,
     /// EMV data elements for the host, once the card wants to be sent.
     icc: Option<Icc>,
+    /// A chip has given a cryptogram for this request: no stripe stands in for it any more.
+    decided: bool,
     pin: Pin,
     pin_tries: u8,
     /// The sign-in that a response code asked for was done once.
@@ -120,6 +122,10 @@ enum ServedOriginal {
 }
 
 impl Serving {
+    /// Nothing that was presented counts any more: neither the card or code nor its PIN and EMV data.
+    fn forget(&mut self) {
+        (self.presented, self.account, self.pin, self.icc) = (None, None, Pin::NotAsked, None);
+    }
     fn kind(&self) -> Kind {
         self.request.kind
     }
@@ -384,7 +390,9 @@ impl Counter {
         self.at(cx, |cx, s, _| match s.stage.row().on_timeout {
             Some((until, then)) if until <= cx.now => match then {
                 OnTimeout::Goes(next) => next,
-                OnTimeout::NotReady => prepare::timed_out(cx, s),
+                OnTimeout::NotReady => card::alone(cx, s)
+                    .or_else(|| card::in_vain(cx, s))
+                    .unwrap_or_else(|| prepare::timed_out(cx, s)),
                 OnTimeout::NotDrained => drain::timed_out(cx, s),
                 OnTimeout::Declines(code) => provisional::decided(cx, s, Err(code)),
                 OnTimeout::Heard => card::heard(cx, s, None),
@@ -398,26 +406,26 @@ impl Counter {
         &mut self,
         cx: &mut Context,
         account: &AccountId,
-        then: impl FnOnce(&mut Context, &mut Serving) -> Next,
+        then: impl FnOnce(&mut Context, &mut Serving, &Devices) -> Next,
     ) {
-        self.at(cx, |cx, s, _| if s.waits_for(account) { then(cx, s) } else { Next::Stay });
+        self.at(cx, |cx, s, devices| if s.waits_for(account) { then(cx, s, devices) } else { Next::Stay });
     }
     pub fn ready(&mut self, cx: &mut Context, account: &AccountId) {
-        self.waiting(cx, account, |_, _| Next::EnterPin);
+        self.waiting(cx, account, |_, _, _| Next::EnterPin);
     }
     pub fn not_yet(&mut self, cx: &mut Context, account: &AccountId, what: &'static str, owed: Option<Owed>) {
-        self.waiting(cx, account, |cx, s| prepare::not_yet(cx, s, what, owed));
+        self.waiting(cx, account, |cx, s, _| prepare::not_yet(cx, s, what, owed));
     }
     pub fn never(&mut self, cx: &mut Context, account: &AccountId, code: &'static str, class: Class) {
-        self.waiting(cx, account, |_, _| Next::End(Status::Failed, code, class));
+        self.waiting(cx, account, |_, _, _| Next::End(Status::Failed, code, class));
     }
     pub fn drained(&mut self, cx: &mut Context, account: &AccountId) {
-        self.waiting(cx, account, drain::drained);
+        self.waiting(cx, account, |cx, s, _| drain::drained(cx, s));
     }
     pub fn line_down(&mut self, cx: &mut Context, account: &AccountId, sign_in: bool) {
-        self.waiting(cx, account, |cx, s| {
+        self.waiting(cx, account, |cx, s, devices| {
             if matches!(s.stage, Stage::Preparing { .. }) {
-                if let Some(next) = card::alone(cx, s) {
+                if let Some(next) = card::alone(cx, s).or_else(|| card::untapped(cx, s, devices)) {
                     return next;
                 }
                 if offline::accept(cx, s) {

@@ -104,6 +104,6 @@ impl EmvConfig {
         rules.hold(hex(&self.additional_capabilities, 10), "additional_capabilities", "ten hex digits");
         let printable = self.name.bytes().all(|b| (b' '..=b'~').contains(&b));
         rules.hold(printable && (1..=252).contains(&self.name.len()), "name", "1 to 252 characters of ASCII");
-        rules.not_zero([("card_ms", self.card_ms)]);
+        rules.hold((1..=60_000).contains(&self.card_ms), "card_ms", "1 to 60,000");
     }
 }

@@ -58,8 +58,8 @@ pub enum Customer {
     /// Taps a test card of the simulator, which leaves the field at this command, 0: it stays; the next times
     /// it stays.
     Taps(&'static str, u32),
-    /// Taps a test card, and inserts it where that is asked for.
-    TapsThenInserts(&'static str),
+    /// Taps the first of these test cards, and inserts the second where that is asked for.
+    TapsThenInserts(&'static str, &'static str),
 }
 
 /// What a customer does at the pad whose PIN the card checks.

@@ -5,6 +5,7 @@ use payterm_schema::{
     Record, RequestRecord, Status,
     card::Interface,
     config::{OfflineConfig, OfflineLimits},
+    host::EntryMode,
     offline::{OfflineAuthority, OfflineRule},
     outcome::{Authority, Cryptogram, Forwarding},
 };
@@ -136,6 +137,17 @@ fn without_a_line_the_card_is_asked_all_the_same() {
         let w = run(settings, down(order));
         assert_eq!(told(&w, "a"), [(Status::Failed, "not-sent".into())]);
     }
+    // By config a tap goes on as an insertion, where the card may approve by its contacts.
+    let inserts = |mut s: Settings| {
+        s.flow.insert_after_tap = true;
+        s
+    };
+    let order = || Order { customer: Customer::TapsThenInserts("qpboc-offline", "offline"), ..sale("a") };
+    let w = run(inserts(unable(SEVERAL)), down(order()));
+    of_card(&w, "a", OfflineAuthority::CardUnableOnline);
+    assert_eq!((w.outcome("a").entry, w.chips_run), (Some(EntryMode::Chip), 2));
+    let w = run(inserts(settings_with(OfflineConfig::default())), down(order()));
+    assert_eq!((told(&w, "a"), w.chips_run), (vec![(Status::Failed, "not-sent".into())], 1));
     // It wants to go online, and nothing can be sent.
     let w = run(card(SEVERAL), down(tap("a", "qpboc-online")));
     assert_eq!(told(&w, "a"), [(Status::Failed, "not-sent".into())]);

@@ -87,7 +87,7 @@ fn what_the_host_does_not_approve_is_not_and_what_it_does_not_say_is_taken_back(
 fn a_tap_that_could_not_be_sent_goes_on_as_an_insertion() {
     let flow = FlowConfig { insert_after_tap: true, ..taps().flow };
     let inserts = |chip: &[Interface]| Settings { flow: flow.clone(), chip: chip.to_vec(), ..settings() };
-    let order = || Order { customer: Customer::TapsThenInserts("qpboc-online"), ..sale("a") };
+    let order = || Order { customer: Customer::TapsThenInserts("qpboc-online", "qpboc-online"), ..sale("a") };
     let both = [Interface::Contact, Interface::Contactless];
     let w = world(inserts(&both), [order(), plain("b", 0)], [HostFault::NotSent]);
     assert_eq!(said(&w, "a"), [(Status::Approved, String::new())]);

@@ -250,7 +250,8 @@ fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure
     if s.chip.as_ref().is_some_and(|chip| chip.interface == Interface::Contactless) {
         return not_tapped(cx, s, devices, early, why);
     }
-    if early && let Some(chip) = s.chip.take_if(|_| present::falls_back(cx, devices, why)) {
+    let falls_back = early && present::falls_back(cx, s, devices, why);
+    if let Some(chip) = s.chip.take_if(|_| falls_back) {
         chip.end(cx);
         return present::fall_back(cx, s, why);
     }
@@ -300,7 +301,7 @@ fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool,
             }
             return insert_instead(cx, s);
         }
-        (s.presented, s.account, s.pin) = (None, None, Pin::NotAsked);
+        s.forget();
         return present::not_taken(cx, s, why.code(), false);
     }
     match why {
@@ -318,13 +319,24 @@ fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool,
     }
 }
 
+/// A tap whose account does not get ready goes on as an insertion, where that may approve by itself. None: it
+/// may not, or none waits.
+pub(super) fn untapped(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Option<Next> {
+    let may = inserts(cx, s, devices)
+        && [OfflineAuthority::Card, OfflineAuthority::CardUnableOnline]
+            .into_iter()
+            .any(|by| offline::allows(cx, s, by));
+    let chip = s.chip.take_if(|c| may && c.interface == Interface::Contactless)?;
+    chip.end(cx);
+    Some(insert_instead(cx, s))
+}
 /// A tap that leads nowhere may go on as an insertion.
 pub(super) fn inserts(cx: &Context, s: &Serving, devices: &Devices) -> bool {
     cx.settings.flow.insert_after_tap && present::reads_chips(cx, s, devices)
 }
 /// Nothing of the tap is left: the card is asked for once more, by its contacts.
 pub(super) fn insert_instead(cx: &mut Context, s: &mut Serving) -> Next {
-    (s.presented, s.account, s.pin, s.icc) = (None, None, Pin::NotAsked, None);
+    s.forget();
     s.no_tap = true;
     present::not_taken(cx, s, CardFailure::InsertInstead.code(), true)
 }
@@ -357,9 +369,11 @@ fn at_work(
             Ok(icc) => {
                 note(s, &icc);
                 holder(s, verified);
-                s.icc = Some(icc);
+                (s.icc, s.decided) = (Some(icc), true);
                 match then {
-                    _ if s.chip.as_ref().is_some_and(|c| c.alone) => not_sent(cx, s),
+                    _ if s.chip.as_ref().is_some_and(|c| c.alone) => {
+                        untapped(cx, s, devices).unwrap_or_else(|| not_sent(cx, s))
+                    }
                     Then::Card => Next::Prepare,
                     Then::Final => tapped(cx, s),
                 }
@@ -373,7 +387,12 @@ fn at_work(
             if let Ok(icc) = Icc::parse(&icc) {
                 note(s, &icc);
             }
+            s.decided |= match decision {
+                CardDecision::Approved(_) | CardDecision::Declined => true,
+                CardDecision::Failed(why) => why == CardFailure::Lied,
+            };
             match decision {
+                CardDecision::Approved(_) if !proceeds => failed(cx, s, devices, CardFailure::OutOfOrder),
                 CardDecision::Approved(verified) => by_itself(cx, s, &decision, verified, &icc),
                 CardDecision::Declined => Next::End(Status::Declined, "card-declined", Class::C),
                 CardDecision::Failed(why) => failed(cx, s, devices, why),
@@ -489,6 +508,8 @@ fn taken(
     token: Option<CardToken>,
 ) -> Next {
     let full = s.chip.as_ref().is_some_and(|c| c.depth == Depth::Full);
+    // Its chip can be read.
+    s.fallback = None;
     s.language = read.language;
     let tap = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contactless);
     // Of a card that is read only nobody has asked how its holder is verified.
@@ -618,7 +639,7 @@ pub(super) fn heard(cx: &mut Context, s: &mut Serving, icc: Option<&[u8]>) -> Ne
             Next::Stay
         }
         AfterCard::RunsAgain => {
-            (s.presented, s.pin) = (None, Pin::NotAsked);
+            s.forget();
             match s.chip.take() {
                 Some(_) if icc.is_some() => Next::RunCard(Interface::Contact),
                 Some(chip) => {

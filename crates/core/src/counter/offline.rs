@@ -171,10 +171,7 @@ fn judge(cx: &Context, s: &Serving, by: OfflineAuthority) -> Option<Judgement> {
     let (id, running) = (s.account(), cx.running());
     let account = cx.account(id)?;
     account.config.offline.limits(by)?;
-    let fresh = running.frames <= 1
-        && !s.left
-        && running.in_flight.is_none()
-        && cx.state.obligations.of(s.txn).next().is_none();
+    let fresh = !s.left && running.in_flight.is_none() && cx.state.obligations.of(s.txn).next().is_none();
     let presented = s.presented.as_ref().filter(|p| p.wallet.is_none())?;
     let amount = s.request.amount?;
     if !fresh || s.kind() != Kind::Sale || cx.state.recovering.is_some() {

@@ -121,9 +121,10 @@ pub(super) fn not_taken(cx: &Context, s: &mut Serving, problem: Problem, free: b
 }
 
 /// A chip that ended so may be swiped in the end: it could not be read, or has nothing that the terminal has.
-/// Never one that is blocked, or that has said anything of the payment (EMV 4.4 Book 4 §11.2).
-pub(super) fn falls_back(cx: &Context, devices: &Devices, why: CardFailure) -> bool {
-    cx.settings.flow.fallback.tries > 0
+/// Never one that is blocked, nor where a chip has decided anything of the payment (EMV 4.4 Book 4 §11.2).
+pub(super) fn falls_back(cx: &Context, s: &Serving, devices: &Devices, why: CardFailure) -> bool {
+    !s.decided
+        && cx.settings.flow.fallback.tries > 0
         && devices.modes.contains(&EntryMode::Swipe)
         && matches!(why, CardFailure::Unreadable | CardFailure::NoApplication)
 }

@@ -401,7 +401,7 @@ fn decided(
             (Some(_), Some(answer)) => card::runs_again(cx, s, answer),
             // It was tapped: so is this.
             (Some(_), None) if s.icc.is_some() => {
-                (s.presented, s.account, s.icc) = (None, None, None);
+                s.forget();
                 Some(Next::Present(Some("tap-again-pin")))
             }
             (next, _) => next,

@@ -30,7 +30,10 @@ pub(super) fn another_sign_in(
         return None;
     }
     s.signed_again = true;
-    s.pin = Pin::NotAsked;
+    // Of a PIN that was not typed nothing is enciphered.
+    if matches!(s.pin, Pin::Typed(_)) {
+        s.pin = Pin::NotAsked;
+    }
     cx.sign_out(account, &format!("the host asks for a sign-in ({code})"));
     Some(Next::Prepare)
 }
@@ -42,7 +45,7 @@ pub(super) fn insert(cx: &Context, s: &mut Serving, devices: &Devices) -> Option
         return None;
     }
     s.chip_wanted = true;
-    (s.presented, s.account, s.pin) = (None, None, Pin::NotAsked);
+    s.forget();
     Some(Next::Present(Some("insert-chip")))
 }
 

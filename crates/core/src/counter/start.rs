@@ -116,6 +116,7 @@ pub(super) fn enter(
         chip_wanted: false,
         no_tap: false,
         icc: None,
+        decided: false,
         chip: None,
         pin: Pin::NotAsked,
         pin_tries: 0,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 mod belief;
 mod chip;
+mod chip_again;
 mod download;
 mod exact;
 mod keys;

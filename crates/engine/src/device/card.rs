@@ -158,6 +158,8 @@ impl Port for CardReader {
         // all.
         let mut running: Option<u64> = None;
         let mut stays = true;
+        // A card that is in when the reader is opened was given for nothing that is asked now.
+        device.reader.release()?;
         loop {
             let order = match running {
                 Some(_) => match orders.recv_timeout(PRESENCE) {

@@ -130,7 +130,7 @@ impl World {
             Customer::Inserts(_) | Customer::InsertsForPin(..) => {
                 self.later(700, Event::Customer(presented(Instrument::Inserted)))
             }
-            Customer::TapsThenInserts(_) => {
+            Customer::TapsThenInserts(..) => {
                 let tapped = self.chips_run > 0;
                 let card = if tapped { Instrument::Inserted } else { Instrument::Tapped };
                 self.later(700, Event::Customer(presented(card)));
@@ -146,8 +146,11 @@ impl World {
         let given =
             orders.map(|o| (o.id, &o.customer)).find_map(|(id, customer)| match (customer, run.interface) {
                 (Customer::Inserts(card), Interface::Contact) => Some((id, *card)),
-                (Customer::InsertsForPin(name, _) | Customer::TapsThenInserts(name), Interface::Contact)
-                | (Customer::TapsThenInserts(name), Interface::Contactless) => {
+                (
+                    Customer::InsertsForPin(name, _) | Customer::TapsThenInserts(_, name),
+                    Interface::Contact,
+                )
+                | (Customer::TapsThenInserts(name, _), Interface::Contactless) => {
                     Some((id, ChipCard::Persona(name, 0)))
                 }
                 (Customer::Taps(name, torn_at), Interface::Contactless) => {

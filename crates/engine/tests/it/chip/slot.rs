@@ -66,6 +66,7 @@ impl Slot {
     pub fn insert(&self, card: TestCard) {
         let mut state = self.lock();
         (state.card, state.found, state.powered, state.sent) = (Some(card), false, false, 0);
+        state.released = 0;
         self.changed.notify_all();
     }
     pub fn pull(&self) -> Option<TestCard> {
