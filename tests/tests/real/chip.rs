@@ -209,6 +209,27 @@ async fn what_a_card_may_do_besides_paying() -> Done {
     Ok(())
 }
 
+/// A card that lies in the reader when that is opened was given for nothing that is asked now.
+#[tokio::test]
+async fn a_card_of_before_the_start_is_asked_out_first() -> Done {
+    if !alone("chip::a_card_of_before_the_start_is_asked_out_first") {
+        return Ok(());
+    }
+    let _pcscd = Pcscd::start()?;
+    let mut stack = stack()?;
+    stack.kill_daemon();
+    let inserted = insert(card("offline")?, PLAIN)?;
+    // pcscd looks every 0.4 s.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stack.start_daemon(&[])?;
+    let (client, mut virtuals) = (stack.client().await?, stack.virtuals()?);
+    start(&client, sale("a", "12.34")).await;
+    virtuals.wait_screen("Take old card out", PATIENCE)?;
+    let _inserted = insert(inserted.take_out()?, PLAIN)?;
+    is(&last(&client, "a").await, Status::Approved);
+    Ok(())
+}
+
 /// The pad shows the card its PIN, enciphered, over both protocols; the host gets none.
 #[tokio::test]
 async fn a_card_that_checks_the_pin_itself() -> Done {

@@ -20,6 +20,8 @@ pub(super) struct Watch {
 struct Seen {
     /// Number of the insertion of the card that is there.
     card: Option<u32>,
+    /// pcscd has said once what is there.
+    known: bool,
     lost: Option<Lost>,
     interrupted: bool,
     /// Nobody looks any more.
@@ -42,42 +44,39 @@ impl Lost {
 }
 
 impl Watch {
-    /// Looks once, and starts the thread. It ends when the reader is lost, or was left.
+    /// Starts the thread. It ends when the reader is lost, or was left.
     pub(super) fn begin(context: Context, reader: &CStr) -> io::Result<Arc<Self>> {
         let watch = Arc::new(Self { seen: Mutex::default(), changed: Condvar::new() });
         let (eye, mut states) = (watch.clone(), [ReaderState::new(reader, State::UNAWARE)]);
-        // What is not known yet is answered at once.
-        watch.look(&context, &mut states);
         std::thread::Builder::new().name("pcsc-watch".into()).spawn(move || {
-            while !eye.seen().left && eye.seen().lost.is_none() {
-                eye.look(&context, &mut states);
+            while !eye.seen().left {
+                let asked = match context.get_status_change(QUESTION, &mut states) {
+                    Err(Error::Timeout) => continue,
+                    Err(Error::UnknownReader | Error::ReaderUnavailable) => Err(Lost::Unplugged),
+                    Err(e) => Err(Lost::Service(e)),
+                    Ok(()) => {
+                        let [state] = &mut states;
+                        state.sync_current_state();
+                        let is = state.event_state();
+                        if is.intersects(State::UNKNOWN | State::UNAVAILABLE) {
+                            Err(Lost::Unplugged)
+                        } else {
+                            Ok(is.contains(State::PRESENT).then(|| state.event_count()))
+                        }
+                    }
+                };
+                let mut seen = eye.seen();
+                match asked {
+                    Ok(card) => (seen.card, seen.known) = (card, true),
+                    Err(lost) => seen.lost = Some(lost),
+                }
+                eye.changed.notify_all();
+                if seen.lost.is_some() {
+                    break;
+                }
             }
         })?;
         Ok(watch)
-    }
-    /// Asks pcscd what is there now, if it is something else than before.
-    fn look(&self, context: &Context, states: &mut [ReaderState; 1]) {
-        let asked = match context.get_status_change(QUESTION, states) {
-            Err(Error::Timeout) => return,
-            Err(Error::UnknownReader | Error::ReaderUnavailable) => Err(Lost::Unplugged),
-            Err(e) => Err(Lost::Service(e)),
-            Ok(()) => {
-                let [state] = states;
-                state.sync_current_state();
-                let is = state.event_state();
-                if is.intersects(State::UNKNOWN | State::UNAVAILABLE) {
-                    Err(Lost::Unplugged)
-                } else {
-                    Ok(is.contains(State::PRESENT).then(|| state.event_count()))
-                }
-            }
-        };
-        let mut seen = self.seen();
-        match asked {
-            Ok(card) => seen.card = card,
-            Err(lost) => seen.lost = Some(lost),
-        }
-        self.changed.notify_all();
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -113,10 +112,9 @@ impl Watch {
     pub(super) fn is_pulled(&self, card: u32, within: Duration) -> Result<bool, Lost> {
         Ok(self.until(within, |seen| (seen.card != Some(card)).then_some(()))?.is_some())
     }
-    /// Card that is there.
+    /// Card that is there; one that was just opened takes a moment to know.
     pub(super) fn card(&self) -> Result<Option<u32>, Lost> {
-        let seen = self.seen();
-        seen.lost.map_or(Ok(seen.card), Err)
+        Ok(self.until(QUESTION, |seen| seen.known.then_some(seen.card))?.flatten())
     }
 
     pub(super) fn interrupt(&self) {
