@@ -17,6 +17,7 @@ mod reply;
 mod retry;
 mod stage;
 mod start;
+mod tap;
 mod withdraw;
 
 pub(crate) use interrupted::end as end_interrupted;
@@ -425,7 +426,7 @@ impl Counter {
     pub fn line_down(&mut self, cx: &mut Context, account: &AccountId, sign_in: bool) {
         self.waiting(cx, account, |cx, s, devices| {
             if matches!(s.stage, Stage::Preparing { .. }) {
-                if let Some(next) = card::alone(cx, s).or_else(|| card::untapped(cx, s, devices)) {
+                if let Some(next) = card::alone(cx, s).or_else(|| tap::inserted(cx, s, devices)) {
                     return next;
                 }
                 if offline::accept(cx, s) {

@@ -3,6 +3,7 @@
 use super::{
     Devices, Next, Pin, Serving, Stage, offline, pin, present, provisional,
     stage::{AfterCard, GONE},
+    tap,
 };
 use crate::{
     Ask, Effect,
@@ -33,7 +34,7 @@ const APPLICATIONS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Chip {
     tag: u64,
-    interface: Interface,
+    pub(super) interface: Interface,
     depth: Depth,
     /// It was told to go on.
     proceeds: bool,
@@ -248,7 +249,7 @@ fn last_word(decision: &CardDecision, icc: &[u8]) -> Result<(), &'static str> {
 fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure) -> Next {
     let early = matches!(s.stage, Stage::Card { .. } | Stage::Choosing { .. }) && s.presented.is_none();
     if s.chip.as_ref().is_some_and(|chip| chip.interface == Interface::Contactless) {
-        return not_tapped(cx, s, devices, early, why);
+        return tap::failed(cx, s, devices, early, why);
     }
     let falls_back = early && present::falls_back(cx, s, devices, why);
     if let Some(chip) = s.chip.take_if(|_| falls_back) {
@@ -275,70 +276,6 @@ fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure
         }
         CardFailure::Lied => Next::End(Status::Declined, why.code(), Class::C),
     }
-}
-
-/// A tap has decided nothing: the customer taps again, looks at the phone, or inserts the card.
-fn not_tapped(cx: &mut Context, s: &mut Serving, devices: &Devices, early: bool, why: CardFailure) -> Next {
-    let again = match why {
-        CardFailure::Torn | CardFailure::Removed | CardFailure::Unreadable => Some(CardFailure::Torn),
-        CardFailure::SeePhone => Some(why),
-        CardFailure::InsertInstead | CardFailure::NoApplication => Some(CardFailure::InsertInstead),
-        CardFailure::Lied if inserts(cx, s, devices) => Some(CardFailure::InsertInstead),
-        CardFailure::Blocked
-        | CardFailure::OnlyElectronicCash
-        | CardFailure::Lied
-        | CardFailure::Cancelled
-        | CardFailure::Reader
-        | CardFailure::OutOfOrder => None,
-    };
-    // Of a card that was read already the account is chosen: only the way is another.
-    let again = again.filter(|why| early || *why == CardFailure::InsertInstead);
-    if let (Some(why), Some(chip)) = (again, s.chip.take()) {
-        chip.end(cx);
-        if why == CardFailure::InsertInstead {
-            if !present::reads_chips(cx, s, devices) {
-                return Next::fail("no-application", Class::C);
-            }
-            return insert_instead(cx, s);
-        }
-        s.forget();
-        return present::not_taken(cx, s, why.code(), false);
-    }
-    match why {
-        CardFailure::Cancelled => Next::End(Status::Cancelled, why.code(), Class::B),
-        CardFailure::Lied => Next::End(Status::Declined, why.code(), Class::C),
-        CardFailure::Reader => Next::fail(why.code(), Class::D),
-        CardFailure::Blocked | CardFailure::OnlyElectronicCash => Next::fail(why.code(), Class::C),
-        CardFailure::Torn
-        | CardFailure::Removed
-        | CardFailure::Unreadable
-        | CardFailure::SeePhone
-        | CardFailure::InsertInstead
-        | CardFailure::NoApplication
-        | CardFailure::OutOfOrder => Next::fail(CardFailure::Unreadable.code(), Class::B),
-    }
-}
-
-/// A tap whose account does not get ready goes on as an insertion, where that may approve by itself. None: it
-/// may not, or none waits.
-pub(super) fn untapped(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Option<Next> {
-    let may = inserts(cx, s, devices)
-        && [OfflineAuthority::Card, OfflineAuthority::CardUnableOnline]
-            .into_iter()
-            .any(|by| offline::allows(cx, s, by));
-    let chip = s.chip.take_if(|c| may && c.interface == Interface::Contactless)?;
-    chip.end(cx);
-    Some(insert_instead(cx, s))
-}
-/// A tap that leads nowhere may go on as an insertion.
-pub(super) fn inserts(cx: &Context, s: &Serving, devices: &Devices) -> bool {
-    cx.settings.flow.insert_after_tap && present::reads_chips(cx, s, devices)
-}
-/// Nothing of the tap is left: the card is asked for once more, by its contacts.
-pub(super) fn insert_instead(cx: &mut Context, s: &mut Serving) -> Next {
-    s.forget();
-    s.no_tap = true;
-    present::not_taken(cx, s, CardFailure::InsertInstead.code(), true)
 }
 
 fn at_work(
@@ -372,10 +309,10 @@ fn at_work(
                 (s.icc, s.decided) = (Some(icc), true);
                 match then {
                     _ if s.chip.as_ref().is_some_and(|c| c.alone) => {
-                        untapped(cx, s, devices).unwrap_or_else(|| not_sent(cx, s))
+                        tap::inserted(cx, s, devices).unwrap_or_else(|| not_sent(cx, s))
                     }
                     Then::Card => Next::Prepare,
-                    Then::Final => tapped(cx, s),
+                    Then::Final => tap::sent(cx, s),
                 }
             }
             Err(_) => failed(cx, s, devices, CardFailure::Unreadable),
@@ -466,15 +403,6 @@ fn unable_online(cx: &mut Context, s: &mut Serving, decision: &CardDecision, icc
         view::ended(Arc::make_mut(outcome), Status::Declined, "card-declined", Class::C, cx.now);
     }
     heard(cx, s, Some(icc))
-}
-
-/// A card that was tapped has said all: from here on it is sent as a swiped one, and a payment beyond what
-/// the shop lets pass without is asked for its PIN, whatever the card wants.
-fn tapped(cx: &mut Context, s: &mut Serving) -> Next {
-    if let Some(chip) = s.chip.take() {
-        chip.end(cx);
-    }
-    Next::Prepare
 }
 
 /// A key of the customer who chooses an application: its number on the page, the next page, or yes to the

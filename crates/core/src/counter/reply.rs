@@ -1,5 +1,5 @@
 //! What the host's word on the request's message means.
-use super::{Devices, Next, Serving, card, control, offline, provisional, retry, stage::NOT_TAKEN};
+use super::{Devices, Next, Serving, card, control, offline, provisional, retry, stage::NOT_TAKEN, tap};
 use crate::{
     belief::OF_ANOTHER,
     context::Context,
@@ -44,9 +44,9 @@ pub(super) fn event(
             } else if offline::accept(cx, s) {
                 Next::Stay
             } else if s.presented.as_ref().is_some_and(|p| p.mode == EntryMode::Contactless)
-                && card::inserts(cx, s, devices)
+                && tap::may_insert(cx, s, devices)
             {
-                card::insert_instead(cx, s)
+                tap::insert_instead(cx, s)
             } else {
                 Next::fail(cx.line_code(account), Class::E)
             }
