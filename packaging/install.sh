@@ -96,7 +96,7 @@ put 0644 share/payterm/templates "$here"/crates/texts/templates/*.jinja
 # The pages keep their places beside each other. A link to what is not installed becomes its text.
 doc=share/doc/payterm
 put 0644 $doc "$here"/*.md "$here/LICENSE-MIT" "$here/LICENSE-APACHE"
-put 0644 $doc/docs "$here"/docs/*.md
+put 0644 $doc/docs "$here"/docs/*.md "$here"/docs/*.toml
 put 0644 $doc/crates/simulator "$here/crates/simulator/README.md"
 put 0644 $doc/dbus/examples "$here"/dbus/examples/*.py "$here/dbus/examples/pos.rs" \
     "$here/dbus/examples/requirements.txt"

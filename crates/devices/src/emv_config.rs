@@ -200,10 +200,22 @@ fn parse(text: &str) -> Result<Lists, String> {
     lists.clone().parameters(ExpiredKeys::Use).map(|_| lists)
 }
 
+/// Bits of TVR byte 1 that say that a card was not authenticated, or is on an exception file.
+const UNPROVED: u8 = 0xFC;
+
 fn aid(row: &AidRow) -> Result<Aid, String> {
     let of = |key: &str, rule: String| format!("{key}: {rule}");
     let bytes = |key: &str, text: &str| hex::decode(text).map_err(|e| of(key, e.to_string()));
     let code = |key: &str, text: &str| fixed(text).map_err(|rule| of(key, rule));
+    let denial: [u8; 5] = code("denial", &row.denial)?;
+    for (key, text) in [("online", &row.online), ("default", &row.default)] {
+        let [first, ..]: [u8; 5] = code(key, text)?;
+        if (denial[0] | first) & UNPROVED != UNPROVED {
+            let rule = "its first byte has the bits FC, alone or with `denial`: a card that proves nothing \
+                        is not approved without its issuer";
+            return Err(of(key, rule.into()));
+        }
+    }
     Ok(Aid {
         name: bytes("aid", &row.aid)?,
         partial: row.partial,
@@ -213,7 +225,7 @@ fn aid(row: &AidRow) -> Result<Aid, String> {
             threshold: row.threshold,
             target: row.target,
             most: row.most,
-            denial: code("denial", &row.denial)?,
+            denial,
             online: code("online", &row.online)?,
             default: code("default", &row.default)?,
         },
@@ -301,6 +313,8 @@ mod tests {
             ("version = 1\naid = []".to_owned(), "aid: at least one"),
             (format!("version = 1\nspeed = 1\n{AID}"), "line 2: unknown field `speed`"),
             (format!("version = 1\n{AID}denial = \"00\""), "aid[0]: denial: 10 hex digits"),
+            (format!("version = 1\n{AID}online = \"0000000000\""), "aid[0]: online: its first byte has"),
+            (format!("version = 1\n{AID}default = \"F8FFFFFFFF\""), "aid[0]: default: its first byte"),
             (format!("version = 1\n{AID}most = 100"), "application 0: percentages"),
             (format!("version = 1\n{AID}tap = {{ most = 0, cvm = 0 }}"), "application 0: limits for taps"),
             (format!("version = 1\n{AID}tap = {{ most = 1 }}"), "line 5: missing field `cvm`"),

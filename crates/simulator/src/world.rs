@@ -494,7 +494,7 @@ mod tests {
         }
         assert_eq!(w.profiles(), ["unionpay", "demo-x919"]);
         let chips = w.cards.iter().filter(|c| c.chip).map(|c| c.name.as_str());
-        assert_eq!(chips.clone().count(), 15);
+        assert_eq!(chips.clone().count(), 16);
         assert!(chips.clone().any(|n| n == "chip-debit") && chips.clone().any(|n| n == "chip-both-2"));
         assert_eq!(w.account("cup").map(|a| a.fee(10_000)), Some(60));
         assert_eq!(w.account("cup").map(|a| a.fee(100_000_000)), Some(8_000));

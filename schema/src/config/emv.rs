@@ -9,7 +9,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmvConfig {
-    /// TOML file of the applications and CA keys (docs/emv-parameters.toml). No key is built in.
+    /// TOML file of the applications and CA keys (docs/emv-parameters.toml). No key is built in. What a host
+    /// has given since (`paytermctl parameters`) replaces entries of the same name.
     pub parameters: PathBuf,
     /// Country, ISO 3166 number (9F1A). Default 156, China: the first users are Chinese counters.
     #[serde(default = "country")]

@@ -203,7 +203,7 @@ fn by_themselves(config: &mut Config) {
     config.settlement.batch_max = 900;
     let emv = config.store.dir.with_file_name("emv.toml");
     let text = std::fs::read_to_string(&emv).expect("it was written");
-    let codes = "floor = 100_000\nonline = \"0000000000\"\ndefault = \"0000000000\"\ntap =";
+    let codes = "floor = 100_000\nonline = \"FC00000000\"\ndefault = \"FC00000000\"\ntap =";
     std::fs::write(emv, text.replace("tap =", codes)).expect("a file");
 }
 

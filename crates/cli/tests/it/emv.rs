@@ -355,9 +355,12 @@ async fn the_decisions_of_a_transaction_are_read_from_the_state_directory() {
     for txn in ["17", "R0001-17"] {
         let d = run(&log(txn), "").await;
         assert_eq!(d.code, 0, "{}", d.err);
-        let at = "2026-12-02 14:59:59";
+        let at = "Transaction 17, 2026-12-02 14:59:59";
         assert_eq!(d.out, format!("{at}\n  status 6A82\n\n{at}\n  TVR:  [31m\n"), "in order, cleaned");
     }
+    // An app's id that ends like a reference is another payment's.
+    let d = run(&log("order-17"), "").await;
+    assert!(d.code != 0 && d.err.contains("a number, or a reference"), "{}", d.err);
     let json = run(&[&log("17")[..], &["--json"]].concat(), "").await.json();
     assert_eq!((json.as_array().unwrap().len(), &json[1]["txn"]), (2, &17.into()));
     let gone = run(&log("19"), "").await;

@@ -238,5 +238,6 @@ cli-emv-applications = Applications in common
 cli-emv-log = Decisions
 cli-emv-results = Results
 cli-emv-end = { $verdict }: { $why }
+cli-emv-run = Transaction { $txn }, { $time }
 cli-emv-no-run = No card was run for transaction { $txn }, or it is too long ago: { $dir } keeps the last some hundred
 cli-emv-no-log = { $dir } has no decisions of cards (cards.log). Is it the terminal's state directory, and has a card been run there?

@@ -238,5 +238,6 @@ cli-emv-applications = 双方共有的应用
 cli-emv-log = 判断过程
 cli-emv-results = 结果
 cli-emv-end = { $verdict }:{ $why }
+cli-emv-run = 交易 { $txn },{ $time }
 cli-emv-no-run = 交易 { $txn } 没有芯片卡记录,或已过久:{ $dir } 只保留最近几百次
 cli-emv-no-log = { $dir } 没有芯片卡的判断过程(cards.log)。请检查它是否为终端的状态目录,以及是否处理过芯片卡

@@ -93,7 +93,7 @@ async fn run(language: Language, readers: &ChipReaders) -> Result<()> {
              127.0.0.1:{port}"
         )
     };
-    println!("or the customer has a chip card, which is inserted, or tapped (1,000.00 without a PIN):");
+    println!("or the customer has a chip card, which is inserted, or tapped (below 1,000.00 without a PIN):");
     println!("  {} & paytermctl virtual --wait 10 pin {PIN}", held("debit", insert));
     println!("  {}", held("qpboc-online", tap));
     println!("and then:");

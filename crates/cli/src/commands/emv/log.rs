@@ -13,7 +13,8 @@ use std::{io, path::PathBuf};
 /// card but names, status words and kinds of cryptograms, and some hundred runs: older ones are gone.
 #[derive(Args)]
 pub struct Log {
-    /// Number of the transaction, or the reference for customer service (R0001-17).
+    /// Number of the transaction, or the reference for customer service (R0001-17). `paytermctl explain`
+    /// tells the number of an app's id.
     txn: String,
     /// State directory of the terminal.
     #[arg(long, env = "PAYTERM_STATE", value_name = "DIR")]
@@ -30,8 +31,11 @@ struct Run {
 
 impl Log {
     pub fn run(self, ui: &Ui) -> Result<u8, Failure> {
-        let digits = self.txn.rsplit_once('-').map_or(self.txn.as_str(), |(_, number)| number);
-        let txn: u64 = digits.parse().map_err(|_| Fault::invalid("txn", "a number, or a reference"))?;
+        // An app's id may end like a reference, and is another payment's.
+        let reference = self.txn.strip_prefix('R').and_then(|text| text.split_once('-'));
+        let reference = reference.filter(|(terminal, _)| terminal.parse::<u64>().is_ok());
+        let number = reference.map_or(self.txn.as_str(), |(_, number)| number);
+        let txn: u64 = number.parse().map_err(|_| Fault::invalid("txn", "a number, or a reference"))?;
         let (mut runs, mut there) = (Vec::new(), false);
         for name in ["cards.1.log", "cards.log"] {
             let path = self.state.join(name);
@@ -54,7 +58,8 @@ impl Log {
         }
         ui.result(&runs, || {
             let line = |line: &String| format!("  {}\n", clean(line));
-            let page = |run: &Run| ui.time(run.at) + "\n" + &run.log.iter().map(line).collect::<String>();
+            let head = |run: &Run| ui.say("cli-emv-run", &[("txn", &run.txn), ("time", &ui.time(run.at))]);
+            let page = |run: &Run| head(run) + "\n" + &run.log.iter().map(line).collect::<String>();
             runs.iter().map(page).collect::<Vec<_>>().join("\n")
         });
         Ok(0)
