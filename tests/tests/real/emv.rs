@@ -32,7 +32,7 @@ fn parameters(dir: &Path) -> Done<String> {
     let aid = |last| {
         format!(
             "[[aid]]\naid = \"A0000003330101{last}\"\nversion = \"0030\"\nfloor = 100_000\n\
-             online = \"0000000000\"\ntap = {{ floor = 100_000, most = 500_000, cvm = 1_000 }}\n"
+             online = \"FC00000000\"\ntap = {{ floor = 100_000, most = 500_000, cvm = 1_000 }}\n"
         )
     };
     std::fs::write(&file, format!("version = 1\nkeys = [\"{key}\"]\n{}{}", aid("01"), aid("02")))?;
