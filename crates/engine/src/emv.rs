@@ -27,7 +27,8 @@ fn with(mut lists: Lists, downloads: &[Arc<EmvParameters>]) -> Result<Lists, Str
             let EmvKey { rid, index, expiry, modulus, exponent, checksum } = key;
             let key = oda::CaKey::new(*rid, *index, modulus, exponent, Some(*checksum));
             let key = key.map_err(|fault| format!("key {index:02X}: {fault}"))?;
-            let key = key.until(expiry.parse().ok());
+            let until = expiry.parse().map_err(|_| format!("key {index:02X}: its last day: {expiry:?}"))?;
+            let key = key.until(Some(until));
             lists.keys.retain(|other| other.name() != key.name());
             lists.keys.push(key);
         }

@@ -184,11 +184,11 @@ pub(super) fn pin_typed(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     Some(tell(cx, s, CardWord::Pin(word)))
 }
 
-/// The card was shown the PIN: its kernel knows what it makes of that.
+/// The card was shown the PIN: its kernel knows what it makes of that. A pad that has shown one to no card is
+/// no good.
 pub(super) fn pin_shown(cx: &mut Context, s: &mut Serving, sw: u16) -> Next {
-    if let Some(chip) = &mut s.chip {
-        chip.saw_pin = true;
-    }
+    let Some(chip) = &mut s.chip else { return Next::fail("pin-pad-unavailable", Class::D) };
+    chip.saw_pin = true;
     tell(cx, s, CardWord::Pin(PinWord::Status(sw)))
 }
 

@@ -102,6 +102,8 @@ pub(super) fn instrument(
     let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped | Instrument::LeftIn);
     match instrument::check(instrument, s.kind(), &cx.settings).map(|p| Presented { card: token, ..p }) {
         Ok(presented) => {
+            // That of a chip card was its own.
+            s.language = None;
             let fallback = presented.chip
                 && presented.mode == EntryMode::Swipe
                 && s.fallback.take().is_some_and(|until| cx.now <= until);

@@ -232,6 +232,41 @@ fn what_was_not_typed_is_not_asked_for_after_a_sign_in() {
     }
 }
 
+/// Another payment's reversal is not answered: a card that may approve by itself is asked, in the end.
+#[test]
+fn a_silent_host_leaves_the_card_its_road() {
+    let mut c = Counter::new(roads);
+    let key = RequestKey::new("app", "a").unwrap();
+    c.till.input(Input::Cancel { call: 9, key, by: By::Caller });
+    c.till.paid("y");
+    let quiet = || HostEvent::NoReply { why: "silence".into(), trace: Default::default() };
+    c.till.input(start("sale", "z"));
+    let pan = Pan::parse("6212345678900000029").unwrap();
+    let card = Some(CardToken::new(&"08".repeat(16)).unwrap());
+    let instrument = Instrument::Typed { pan, expiry: "3012".into() };
+    let step = c.till.input(Input::Instrument { instrument, card });
+    let sent = c.pin(step, PinEntry::Bypassed);
+    let reversal = c.host(&sent, quiet());
+    c.host(&reversal, quiet());
+    c.till.input(start("sale", "b"));
+    c.comes(Instrument::Inserted);
+    let again = c.says(Some(read()));
+    let step = c.host(&again, quiet());
+    assert_eq!((words(&step), told(&step)), (vec![], vec![]), "it waits for the reversal");
+    let step = c.after(i64::from(settings().flow.prepare_timeout_ms) + 5_000);
+    assert!(matches!(words(&step)[..], [CardWord::Proceed(_)]), "{:?} {:?}", words(&step), told(&step));
+}
+
+#[test]
+fn a_pad_that_has_shown_a_pin_to_no_card_ends_the_payment() {
+    let mut c = Counter::new(|_| ());
+    let mut tracks = Tracks::default();
+    tracks.track2 = Some("6212345678900000011=30121010000000000".into());
+    let step = c.comes(Instrument::Swiped(tracks));
+    let step = c.pin(step, PinEntry::Status(0x9000));
+    assert_eq!(told(&step), [(Status::Failed, "pin-pad-unavailable".to_owned())]);
+}
+
 #[test]
 fn a_yes_of_a_card_that_nobody_has_told_to_go_on_is_none() {
     let mut c = Counter::new(roads);
