@@ -65,6 +65,9 @@ pub enum CardStep {
     NeedPin(PinCheck),
     /// The host is to be asked; `icc` holds the EMV data elements for F55, BER-TLV.
     GoOnline { icc: Vec<u8>, verified: Verified, then: Then },
+    /// The card has approved behind the host, by the TC in `icc` (EMV data elements, BER-TLV), and scripts of
+    /// its issuer are left: they run at the word to, so that a power cut among them leaves the approval.
+    Completed { icc: Vec<u8> },
     /// The run is over; `icc` holds the EMV data elements of its end, BER-TLV.
     Done { decision: CardDecision, icc: Vec<u8> },
 }
@@ -203,6 +206,8 @@ pub enum CardWord {
     Chosen(Option<usize>),
     Pin(PinWord),
     Host(HostWord),
+    /// The card's approval is on disk: the scripts behind it may run.
+    Scripts,
 }
 
 /// What the account says to a card that was read.

@@ -176,6 +176,7 @@ fn obligation(ui: &Ui, record: &ObligationRecord) -> String {
         ObligationRecord::AskedAnew { stan, asking, .. } => {
             say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))])
         }
+        ObligationRecord::ScriptsEnded { stan, .. } => say("cli-explain-scripts-ended", &[("stan", stan)]),
         ObligationRecord::Opened { obligation: o } => say("cli-explain-opened", &[("stan", &o.plan.stan)]),
         ObligationRecord::Due { stan, reason, not_before, .. } => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);

@@ -3,6 +3,7 @@
 //! all stages have is on the stage sheet ([`stage`]).
 mod authorise;
 mod card;
+mod completing;
 mod confirm;
 mod control;
 mod drain;
@@ -396,7 +397,7 @@ impl Counter {
                     .unwrap_or_else(|| prepare::timed_out(cx, s)),
                 OnTimeout::NotDrained => drain::timed_out(cx, s),
                 OnTimeout::Declines(code) => provisional::decided(cx, s, Err(code)),
-                OnTimeout::Heard => card::heard(cx, s, None),
+                OnTimeout::CardLate => completing::late(cx, s),
             },
             Some(_) | None => Next::Stay,
         });

@@ -45,6 +45,8 @@ pub struct Settings {
     pub printer: bool,
     /// Interfaces on which chip cards can be run (a configured reader has a kernel).
     pub chip: Vec<Interface>,
+    /// Greatest time of one command of a chip card, in ms (`emv.card_ms`).
+    pub card_ms: u32,
     /// Records between snapshots.
     pub snapshot_every: u32,
     /// Before it nothing happens: a clock that reads less was never set.
@@ -352,6 +354,10 @@ pub enum Effect {
         tag: u64,
         word: CardWord,
     },
+    /// The card run ends as far as it came, once its command under way is answered; it is told as a step.
+    StopCard {
+        tag: u64,
+    },
     /// The card run is over, wherever it is: the reader lets go of the card.
     EndCard {
         tag: u64,
@@ -395,7 +401,14 @@ impl Effect {
     /// Tells whether it changes what the customer sees or what a card is told: no [`Ask`] of a later step
     /// overtakes it.
     pub fn faces_customer(&self) -> bool {
-        matches!(self, Self::Show(..) | Self::Speak(_) | Self::TellCard { .. } | Self::EndCard { .. })
+        matches!(
+            self,
+            Self::Show(..)
+                | Self::Speak(_)
+                | Self::TellCard { .. }
+                | Self::StopCard { .. }
+                | Self::EndCard { .. }
+        )
     }
 }
 

@@ -67,7 +67,9 @@ pub trait CardKernel: Send {
     fn tell(&mut self, word: CardWord, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault>;
     /// Ends the run, wherever it is. The reader lets go of the card afterwards.
     fn end(&mut self);
-    /// Callback that makes the call under way return `Ok(None)` at once, from any thread.
+    /// Callback that ends the call under way, or else the next one, from any thread: with `Ok(None)` at once;
+    /// behind the host's yes or no, when the command under way is answered, with the run's end as it is
+    /// then. A card that is only asked for an AAC gives it first.
     fn interrupt(&self) -> Interrupt;
 }
 

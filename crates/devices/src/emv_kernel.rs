@@ -56,11 +56,21 @@ pub struct EmvKernel {
     interrupted: Arc<AtomicBool>,
     /// Waits for a word.
     waiting: Option<Run>,
-    /// The host's word is told: the card ends with a cryptogram, whoever loses interest meanwhile.
-    heard: bool,
+    interruptible: Interruptible,
     /// Transaction of the last run, and when it began.
     of: (u64, Time),
     decisions: Option<TakeDecisions>,
+}
+
+/// What becomes of a run that is interrupted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interruptible {
+    /// Nothing was decided: it is over, and nobody hears of it.
+    Silently,
+    /// The host's answer was told: it ends as far as it came.
+    Ending,
+    /// The card gives its AAC, whoever loses interest meanwhile.
+    Not,
 }
 
 /// A run, by the way the card came.
@@ -86,7 +96,7 @@ impl EmvKernel {
             card_time: CARD_TIME,
             interrupted: Arc::new(AtomicBool::new(false)),
             waiting: None,
-            heard: false,
+            interruptible: Interruptible::Silently,
             of: (0, Time(0)),
             decisions: None,
         }
@@ -147,12 +157,14 @@ impl EmvKernel {
     /// Goes on to the next question, or to the end. None: it was interrupted before anything was decided.
     fn pump(&mut self, mut run: Run, mut step: Step, card: &mut dyn CardReader) -> Option<CardStep> {
         loop {
-            let interrupted = !self.heard && self.interrupted.load(Ordering::SeqCst);
+            let interrupted =
+                self.interruptible != Interruptible::Not && self.interrupted.load(Ordering::SeqCst);
             step = match step {
                 Step::Done(end) => {
                     self.log(&end);
+                    let silent = interrupted && self.interruptible == Interruptible::Silently;
                     let undecided = matches!(end.verdict, Verdict::Ended(_));
-                    return (!interrupted || !undecided).then(|| done(decision(&end), &end));
+                    return (!silent || !undecided).then(|| done(decision(&end), &end));
                 }
                 _ if interrupted => run.step(Input::Stop),
                 Step::Send(command) => match card.transmit(&command, self.card_time) {
@@ -179,6 +191,10 @@ impl EmvKernel {
                         step::Then::Final => Then::Final,
                     };
                     return self.wait(run, CardStep::GoOnline { icc, verified, then });
+                }
+                Step::Completed(completed) => {
+                    let icc = icc::of(&completed.tags);
+                    return self.wait(run, CardStep::Completed { icc });
                 }
             };
         }
@@ -237,7 +253,13 @@ impl CardKernel for EmvKernel {
 
     fn tell(&mut self, word: CardWord, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         let Some(mut run) = self.waiting.take() else { return Ok(failed(CardFailure::OutOfOrder)) };
-        self.heard = matches!(word, CardWord::Host(_));
+        self.interruptible = match word {
+            CardWord::Host(HostWord::Approved { .. } | HostWord::Declined { .. }) | CardWord::Scripts => {
+                Interruptible::Ending
+            }
+            CardWord::Host(HostWord::NotSent { .. } | HostWord::NoReply) => Interruptible::Not,
+            CardWord::Proceed(_) | CardWord::Chosen(_) | CardWord::Pin(_) => Interruptible::Silently,
+        };
         let step = run.step(match &word {
             CardWord::Proceed(card::Proceed { online_pin, offline, earlier }) => {
                 let listed = false;
@@ -262,6 +284,7 @@ impl CardKernel for EmvKernel {
                 HostWord::NotSent { offline } => step::HostWord::NotSent { offline: *offline },
                 HostWord::NoReply => step::HostWord::NoReply,
             }),
+            CardWord::Scripts => Input::Scripts,
         });
         Ok(self.pump(run, step, card))
     }
@@ -273,12 +296,11 @@ impl CardKernel for EmvKernel {
         {
             self.log(&end);
         }
-        self.heard = false;
+        self.interruptible = Interruptible::Silently;
         self.interrupted.store(false, Ordering::SeqCst);
     }
 
-    /// Callback that is looked at between two commands, before the host's word: a command under way goes on
-    /// for its time.
+    /// Callback that is looked at between two commands: a command under way goes on for its time.
     fn interrupt(&self) -> Interrupt {
         let interrupted = self.interrupted.clone();
         Arc::new(move || interrupted.store(true, Ordering::SeqCst))

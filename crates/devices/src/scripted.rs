@@ -33,6 +33,8 @@ pub struct ScriptedCard {
     /// Questions that are left in this run.
     left: VecDeque<CardStep>,
     online: bool,
+    /// It has approved, and its scripts are left.
+    completed: bool,
     /// As this run's card came.
     then: Then,
 }
@@ -53,10 +55,12 @@ impl ScriptedCard {
             end: Vec::new(),
             left: VecDeque::new(),
             online: false,
+            completed: false,
             then: Then::Card,
         }
     }
-    /// With these EMV data elements at its end: results of issuer scripts.
+    /// With this data element at its end: the results (DF31) of an issuer script, which runs behind its
+    /// approval.
     pub fn ending(self, icc: &[u8]) -> Self {
         Self { end: icc.to_vec(), ..self }
     }
@@ -66,14 +70,25 @@ impl ScriptedCard {
     }
     /// A yes is a TC: tag 9F27 says so.
     fn yes(&mut self) -> Option<CardStep> {
-        let at = self.icc.windows(3).position(|w| w == [0x9F, 0x27, 1]);
-        let arqc = self.icc.clone();
-        if let Some(kind) = at.and_then(|at| self.icc.get_mut(at + 3)) {
+        let (tc, mut results) = (self.tc(), self.end.clone());
+        let Some(result) = results.get_mut(3) else { return self.approved() };
+        // Not performed.
+        *result = 0;
+        self.completed = true;
+        Some(CardStep::Completed { icc: [tc, results].concat() })
+    }
+    fn approved(&mut self) -> Option<CardStep> {
+        let icc = [self.tc(), self.end.clone()].concat();
+        self.end();
+        Some(CardStep::Done { decision: CardDecision::Approved(Verified::PinOrNone), icc })
+    }
+    fn tc(&self) -> Vec<u8> {
+        let mut icc = self.icc.clone();
+        let at = icc.windows(3).position(|w| w == [0x9F, 0x27, 1]);
+        if let Some(kind) = at.and_then(|at| icc.get_mut(at + 3)) {
             *kind = 0x40;
         }
-        let done = self.done(CardDecision::Approved(Verified::PinOrNone));
-        self.icc = arqc;
-        done
+        icc
     }
     fn next(&mut self) -> Option<CardStep> {
         self.left.pop_front().or_else(|| {
@@ -100,7 +115,7 @@ impl CardKernel for ScriptedCard {
             }
             // Where the host cannot be asked it says the same.
             CardWord::Host(HostWord::Approved { .. } | HostWord::NotSent { offline: true })
-                if self.online =>
+                if self.online && !self.completed =>
             {
                 match self.after_yes {
                     AfterYes::Yes => self.yes(),
@@ -116,16 +131,19 @@ impl CardKernel for ScriptedCard {
                 self.end();
                 Some(CardStep::Done { decision: CardDecision::Declined, icc: self.icc.clone() })
             }
+            CardWord::Scripts if self.completed => self.approved(),
             CardWord::Chosen(None) => self.done(CardDecision::Declined),
             // A word that answers no question ends the run and approves nothing.
-            CardWord::Proceed { .. } | CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {
-                self.done(CardDecision::Failed(CardFailure::OutOfOrder))
-            }
+            CardWord::Proceed { .. }
+            | CardWord::Chosen(Some(_))
+            | CardWord::Pin(_)
+            | CardWord::Host(_)
+            | CardWord::Scripts => self.done(CardDecision::Failed(CardFailure::OutOfOrder)),
         })
     }
     fn end(&mut self) {
         self.left.clear();
-        self.online = false;
+        (self.online, self.completed) = (false, false);
     }
     fn interrupt(&self) -> Interrupt {
         Arc::new(|| ())

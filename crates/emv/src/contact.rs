@@ -59,6 +59,7 @@ enum Phase {
     Action(cryptogram::Asked),
     Online,
     Completion(completion::Wait),
+    Completed(script::Batch),
     Ended,
 }
 
@@ -156,9 +157,13 @@ fn answered(run: &mut Run, phase: Phase, reply: &Reply) -> Turn {
         Phase::Risk(wait) => risk::answer(run, wait, reply),
         Phase::Action(asked) => action::answer(run, &asked, reply),
         Phase::Completion(wait) => completion::answer(run, wait, reply),
-        Phase::Choice | Phase::Parameters | Phase::Read | Phase::Pin(_) | Phase::Online | Phase::Ended => {
-            Err(Why::OutOfOrder)
-        }
+        Phase::Choice
+        | Phase::Parameters
+        | Phase::Read
+        | Phase::Pin(_)
+        | Phase::Online
+        | Phase::Completed(_)
+        | Phase::Ended => Err(Why::OutOfOrder),
     }
 }
 
@@ -172,6 +177,7 @@ fn told(run: &mut Run, phase: Phase, input: Input<'_>) -> Turn {
         (Phase::Read, Input::Proceed(proceed)) => authentication::begin(run, proceed),
         (Phase::Pin(ask), Input::Pin(word)) => cardholder::word(run, ask, word),
         (Phase::Online, Input::Host(word)) => completion::begin(run, word),
+        (Phase::Completed(scripts), Input::Scripts) => completion::scripts_after(run, scripts),
         (_, _) => Err(Why::OutOfOrder),
     }
 }
@@ -313,7 +319,7 @@ mod tests {
                     let word = crate::step::HostWord::Approved { arc: *b"00", issuer: &[] };
                     contact.step(Input::Host(word))
                 }
-                Step::Choose(_) | Step::Pin(_) => panic!("not with this card"),
+                Step::Choose(_) | Step::Pin(_) | Step::Completed(_) => panic!("not with this card"),
                 Step::Done(end) => panic!("{:?}, {}", end.verdict, end.why),
             };
         }

@@ -28,6 +28,9 @@ pub enum Step {
     Pin(PinAsk),
     /// The issuer is asked: [`Input::Host`].
     Online(Box<Online>),
+    /// The card has approved, and scripts of its issuer come behind that: [`Input::Scripts`]. Whatever
+    /// becomes of these, the run ends with an approval.
+    Completed(Box<Completed>),
     Done(Box<End>),
 }
 
@@ -41,6 +44,8 @@ pub enum Input<'a> {
     Proceed(Proceed),
     Pin(PinWord),
     Host(HostWord<'a>),
+    /// The scripts behind the card's approval may run.
+    Scripts,
     Stop,
     TimeOut,
 }
@@ -174,6 +179,13 @@ pub enum Then {
     Card,
     /// Nobody: the card was tapped.
     Final,
+}
+
+/// An approval of the card, with scripts that have not run yet.
+pub struct Completed {
+    /// As they are at this moment: each script that is left has the result "not performed".
+    pub tags: Tags,
+    pub cvm: Cvm,
 }
 
 /// How a run ended.

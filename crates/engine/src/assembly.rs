@@ -27,7 +27,7 @@ use payterm_journal::{Loaded, Store};
 use payterm_schema::{
     AccountId, DeviceKind, InhibitReason, Notice, Screen, Time,
     card::Interface,
-    config::{AccountConfig, Config, DeviceRole},
+    config::{AccountConfig, Config, DeviceRole, EmvConfig},
     host::HostRules,
     onboarding::Onboarding,
     outcome::Place,
@@ -396,6 +396,7 @@ fn settings(
         test,
         printer: config.devices.iter().any(|d| d.role() == Some(DeviceRole::Receipt)),
         chip,
+        card_ms: config.emv.as_ref().map_or(EmvConfig::CARD_MS, |emv| emv.card_ms),
         snapshot_every: config.store.snapshot_every,
         not_before: clock::NOT_BEFORE,
         tms: config.tms.as_ref().map(|t| {

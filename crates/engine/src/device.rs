@@ -14,7 +14,7 @@ mod shell;
 mod source;
 mod unit;
 
-pub use card::{CardReader, EndCard, OpenPort, RunCard, TellCard};
+pub use card::{CardReader, EndCard, OpenPort, RunCard, StopCard, TellCard};
 pub use desired::DesiredState;
 pub use display::Display;
 pub use pad::{AbortPin, AskPin, CheckedBy, PinPad};

@@ -18,8 +18,8 @@ pub struct FlowConfig {
     pub prepare_timeout_ms: u32,
     /// Greatest wait for each step of a chip card. Default 30,000.
     pub card_timeout_ms: u32,
-    /// Greatest wait for a chip card's end after the host's word; an approval is taken back then. Default
-    /// 10,000.
+    /// Greatest wait for a chip card's end after the host's word; then it is stopped, and an approval that
+    /// it has not completed is taken back. Default 10,000.
     pub completing_ms: u32,
     /// Time for which the result stays on the screen. Default 10,000: then card number and amount leave the
     /// customer's screen.

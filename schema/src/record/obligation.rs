@@ -2,6 +2,7 @@
 use crate::{
     account::{AccountId, Stan},
     host::{FrameTrace, Plan, ReversalReason},
+    icc::Icc,
     offline::OfflineAuthority,
     time::Time,
 };
@@ -131,7 +132,7 @@ impl Obligation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObligationState {
-    /// Armed: the request may still be answered.
+    /// Armed: the request may still be answered; of a notice: the scripts may still run.
     Armed,
     /// Due: no valid answer came; tried with growing waits.
     Due,
@@ -176,6 +177,9 @@ pub enum ObligationRecord {
     Held { txn: u64, stan: Stan, hold: bool, by: String },
     /// The supervisor gives an obligation up: nothing more is sent. The outcome of its transaction says so.
     WrittenOff { txn: u64, stan: Stan, by: String, why: String },
+    /// The issuer's scripts behind a card's approval are through, and their notice, armed until then, is due:
+    /// with their results in `icc`, or, where nobody knows these, as not performed.
+    ScriptsEnded { txn: u64, stan: Stan, icc: Option<Icc> },
     /// An obligation is opened that is not of the request's own frame: the result of an issuer script, the
     /// advice of a completed chip transaction. Its STAN is used from here on.
     Opened { obligation: Box<Obligation> },

@@ -113,6 +113,7 @@ fn settings(config: &Config) -> Result<Settings> {
         test: true,
         printer: false,
         chip: Vec::new(),
+        card_ms: 5_000,
         snapshot_every: 10_000,
         not_before: Time(0),
         // Longer than a batch may be: the queue is what is looked at.

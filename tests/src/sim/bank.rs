@@ -149,7 +149,7 @@ pub struct Bank {
     /// Plans that reversals named as their original.
     pub reversals: Vec<Plan>,
     /// Messages that told what a card made of a script.
-    pub script_results: BTreeSet<Book>,
+    pub script_results: BTreeMap<Book, Option<Icc>>,
     /// Requests that have reached it.
     asked: BTreeSet<Book>,
     /// Requests whose cryptogram is not of their card.
@@ -266,7 +266,8 @@ impl Bank {
         // A refusal bears scripts too.
         let known = original(m).is_some_and(|o| self.asked.contains(&o));
         assert!(known, "results of a script of no payment: {m:?}");
-        let new = self.script_results.insert(book(&m.account, &m.plan));
+        let book = book(&m.account, &m.plan);
+        let new = self.script_results.insert(book, m.plan.icc.clone()).is_none();
         self.answer(if new { "00" } else { "94" }, m)
     }
 

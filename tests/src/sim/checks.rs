@@ -116,6 +116,7 @@ pub fn effect(world: &World, effect: &Effect) {
         | Effect::UseDownloads { .. }
         | Effect::Load { .. }
         | Effect::TellCard { .. }
+        | Effect::StopCard { .. }
         | Effect::EndCard { .. }
         | Effect::Print { .. }
         | Effect::Tms { .. }

@@ -108,6 +108,7 @@ pub fn settings() -> Settings {
         test: true,
         printer: true,
         chip: Vec::new(),
+        card_ms: 5_000,
         snapshot_every: 10_000,
         not_before: payterm_schema::Time(0),
         tms: None,

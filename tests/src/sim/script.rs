@@ -93,6 +93,12 @@ pub enum ChipCard {
     Pretends,
     /// Says nothing any more.
     Silent,
+    /// Is slow: it gives its TC when it is stopped.
+    Slow,
+    /// The same at the script behind its TC.
+    SlowAtScripts,
+    /// Is pulled out of the script behind its TC.
+    PulledAtScripts,
     /// Is pulled out when it has its number read.
     PulledAtOnce,
     /// ... while the host is asked.

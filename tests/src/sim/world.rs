@@ -484,6 +484,7 @@ impl World {
                 _ => {}
             },
             Effect::TellCard { tag, word } => self.tell_card(tag, word),
+            Effect::StopCard { tag } => self.stop_card(tag),
             Effect::EndCard { tag } => self.end_card(tag),
             Effect::Speak(_)
             | Effect::ForgetKeys { .. }

@@ -60,6 +60,7 @@ fn a_card_that_does_not_agree_has_the_approval_taken_back() {
         (ChipCard::Lies, "card-lied"),
         (ChipCard::Pretends, "card-lied"),
         (ChipCard::Silent, "card-gone-after-approval"),
+        (ChipCard::Slow, "card-gone-after-approval"),
         (ChipCard::PulledAtYes, "card-gone-after-approval"),
         (ChipCard::PulledOnline, "card-gone-after-approval"),
     ] {
@@ -97,6 +98,31 @@ fn the_results_of_a_script_are_told_until_they_are_heard() {
             let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
             assert!(ran.is_ok(), "{faults:?}: cut at {n} of {points}");
             assert!(w.bank.script_results.len() <= 1, "{faults:?}: cut at {n}: told twice");
+        }
+    }
+}
+
+/// Behind its TC the payment stands: cut, pulled or too slow at a script, it is approved, and the acquirer
+/// hears of the script once.
+#[test]
+fn a_script_behind_the_tc_takes_nothing_back() {
+    for (card, result) in
+        [(ChipCard::RunsScripts, 0x20), (ChipCard::SlowAtScripts, 0x20), (ChipCard::PulledAtScripts, 0)]
+    {
+        let w = world([insert("a", card), plain("b", 0)], []);
+        assert_eq!(said(&w, "a"), [(Status::Approved, String::new())], "{card:?}");
+        let told = w.bank.script_results.values().flatten().next().expect("a notice");
+        assert_eq!(told.values(Tag::SCRIPT_RESULTS).next().unwrap()[0], result, "{card:?}");
+        let points = World::new(chips(), with([insert("a", card)], []), None).run();
+        for n in 1..=points {
+            let mut w = World::new(chips(), with([insert("a", card)], []), Some(n));
+            w.run();
+            let tc = w.transcript("a").iter().any(|r| r == "card_hears");
+            let (status, told) = (w.outcome("a").status, w.bank.script_results.len());
+            assert!(
+                !tc || (status, told) == (Status::Approved, 1),
+                "{card:?}: cut at {n}: {status:?}, {told}"
+            );
         }
     }
 }
@@ -237,6 +263,9 @@ fn a_chip_sale_cut_at_every_step_twice() {
         ChipCard::Lies,
         ChipCard::Pretends,
         ChipCard::Silent,
+        ChipCard::Slow,
+        ChipCard::SlowAtScripts,
+        ChipCard::PulledAtScripts,
         ChipCard::PulledAtOnce,
         ChipCard::PulledOnline,
         ChipCard::PulledAtYes,
@@ -251,7 +280,13 @@ fn a_chip_sale_cut_at_every_step_twice() {
                 assert!(ran.is_ok(), "{card:?}: cut at {first} of {points}, and {after} later");
                 // A yes that the card did not complete before the power went is taken back.
                 let approved = w.told.iter().rfind(|o| o.key.id == "a" && o.status == Status::Approved);
-                let agrees = matches!(card, ChipCard::Approves | ChipCard::RunsScripts);
+                let agrees = matches!(
+                    card,
+                    ChipCard::Approves
+                        | ChipCard::RunsScripts
+                        | ChipCard::SlowAtScripts
+                        | ChipCard::PulledAtScripts
+                );
                 assert!(approved.is_none() || agrees, "{card:?} at {first}, {after}");
             }
         }

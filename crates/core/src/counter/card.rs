@@ -1,7 +1,7 @@
 //! A chip card at work: its run from insertion to its last word. The kernel asks step by step; it decides
 //! nothing before the account is ready, and goes online in the place where a swiped card is sent.
 use super::{
-    Devices, Next, Pin, Serving, Stage, offline, pin, present, provisional,
+    Devices, Next, Pin, Serving, Stage, completing, offline, pin, present, provisional,
     stage::{AfterCard, GONE},
     tap,
 };
@@ -12,18 +12,16 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, CardToken, HostAnswer, Kind, Money, ObligationRecord, Outcome, RequestRecord, Status,
-    account::Stan,
+    AccountId, CardToken, Kind, Money, Status,
     card::{
         CardDecision, CardFailure, CardRead, CardRun, CardStep, CardWord, Depth, HostWord, Interface,
         PinCheck, PinWord, Proceed, Then, Verified,
     },
     device::Key,
-    host::{CardSecrets, EntryMode, OriginalRef, Plan},
+    host::{CardSecrets, EntryMode},
     icc::{Icc, Tag},
     offline::OfflineAuthority,
     outcome::{self, Class, Cryptogram},
-    record::{Duty, Obligation, ObligationState},
 };
 use std::sync::Arc;
 
@@ -33,7 +31,7 @@ const APPLICATIONS: usize = 3;
 /// A run, as far as the request must know of it.
 #[derive(Debug)]
 pub(super) struct Chip {
-    tag: u64,
+    pub(super) tag: u64,
     pub(super) interface: Interface,
     depth: Depth,
     /// It was told to go on.
@@ -45,7 +43,9 @@ pub(super) struct Chip {
     /// It was shown a PIN in this run.
     saw_pin: bool,
     /// It was pulled out, or does not answer any more.
-    gone: bool,
+    pub(super) gone: bool,
+    /// It took too long, and was told to end as far as it came.
+    pub(super) stopped: bool,
 }
 
 impl Chip {
@@ -88,6 +88,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> 
         asks_pin: false,
         saw_pin: false,
         gone: false,
+        stopped: false,
     });
     s.icc = None;
     let run = CardRun { txn, kind, amount, interface, depth, offline, at: cx.now, offset_minutes };
@@ -201,19 +202,20 @@ pub(super) fn step(
     token: Option<CardToken>,
 ) -> Next {
     match (&s.stage, step) {
-        (Stage::CardDecides { stan, answer, .. }, Some(CardStep::Done { decision, icc })) => {
-            let (stan, answer) = (*stan, answer.clone());
-            let word = last_word(&decision, &icc);
-            card_ended(cx, s, stan, word.is_ok(), &icc, Some(&answer));
-            provisional::decided(cx, s, word)
+        (Stage::CardDecides { .. }, Some(CardStep::Done { decision, icc })) => {
+            completing::decides(cx, s, last_word(&decision, &icc), &icc)
+        }
+        (Stage::CardDecides { .. }, Some(CardStep::Completed { icc })) => {
+            let yes = CardDecision::Approved(Verified::PinOrNone);
+            completing::completes(cx, s, last_word(&yes, &icc), &icc)
         }
         // Out of order, or gone: it has not said yes.
         (Stage::CardDecides { .. }, _) => provisional::decided(cx, s, Err(GONE)),
         (Stage::CardHears { then: AfterCard::MayApprove(_), .. }, Some(CardStep::Done { decision, icc })) => {
             unable_online(cx, s, &decision, &icc)
         }
-        (Stage::CardHears { .. }, Some(CardStep::Done { icc, .. })) => heard(cx, s, Some(&icc)),
-        (Stage::CardHears { .. }, _) => heard(cx, s, None),
+        (Stage::CardHears { .. }, Some(CardStep::Done { icc, .. })) => completing::heard(cx, s, Some(&icc)),
+        (Stage::CardHears { .. }, _) => completing::heard(cx, s, None),
         (Stage::Card { .. }, Some(step)) => at_work(cx, s, devices, step, token),
         // The host is asked: its answer is waited for, whatever the card does.
         (Stage::Sent { until }, _) => {
@@ -317,9 +319,11 @@ fn at_work(
             }
             Err(_) => failed(cx, s, devices, CardFailure::Unreadable),
         },
-        CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::GoOnline { .. } => {
-            failed(cx, s, devices, CardFailure::OutOfOrder)
-        }
+        CardStep::Read(_)
+        | CardStep::Choose(_)
+        | CardStep::NeedPin(_)
+        | CardStep::GoOnline { .. }
+        | CardStep::Completed { .. } => failed(cx, s, devices, CardFailure::OutOfOrder),
         CardStep::Done { decision, icc } => {
             if let Ok(icc) = Icc::parse(&icc) {
                 note(s, &icc);
@@ -381,11 +385,17 @@ pub(super) fn not_sent(cx: &mut Context, s: &mut Serving) -> Next {
     view::ended(&mut outcome, Status::Failed, cx.line_code(&id), Class::E, cx.now);
     let contact = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contact);
     let offline = contact && offline::allows(cx, s, OfflineAuthority::CardUnableOnline);
-    if !tell_host(cx, s, HostWord::NotSent { offline }) {
+    if !completing::tell_host(cx, s, HostWord::NotSent { offline }) {
         cx.finish(outcome);
         return Next::Stay;
     }
-    last_heard(cx, s, outcome, None, if offline { AfterCard::MayApprove } else { AfterCard::Ends })
+    completing::last_heard(
+        cx,
+        s,
+        outcome,
+        None,
+        if offline { AfterCard::MayApprove } else { AfterCard::Ends },
+    )
 }
 
 /// What the card made of it that the host could not be asked.
@@ -402,7 +412,7 @@ fn unable_online(cx: &mut Context, s: &mut Serving, decision: &CardDecision, icc
     {
         view::ended(Arc::make_mut(outcome), Status::Declined, "card-declined", Class::C, cx.now);
     }
-    heard(cx, s, Some(icc))
+    completing::heard(cx, s, Some(icc))
 }
 
 /// A key of the customer who chooses an application: its number on the page, the next page, or yes to the
@@ -475,7 +485,7 @@ fn taken(
 }
 
 /// The card's last cryptogram so far, as slips show it.
-fn note(s: &mut Serving, icc: &Icc) {
+pub(super) fn note(s: &mut Serving, icc: &Icc) {
     let Some(chip) = s.presented.as_mut().and_then(|p| p.shown.as_mut()) else { return };
     let value = |tag| Tag::new(tag).and_then(|tag| icc.values(tag).next());
     let text = |tag| value(tag).map(hex);
@@ -490,150 +500,4 @@ fn note(s: &mut Serving, icc: &Icc) {
 }
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02X}")).collect()
-}
-
-/// The run has ended with a decision: on record, for its reversal, its settlement and its slip; with what it
-/// made of the issuer's scripts. Data that cannot be read are of no use to any of these.
-fn card_ended(
-    cx: &mut Context,
-    s: &mut Serving,
-    stan: Stan,
-    approved: bool,
-    icc: &[u8],
-    answer: Option<&HostAnswer>,
-) {
-    let Ok(icc) = Icc::parse(icc) else { return };
-    note(s, &icc);
-    cx.record(Some(s.txn), RequestRecord::CardEnded { txn: s.txn, stan, approved, icc: icc.clone() });
-    if let Some(answer) = answer {
-        script_results(cx, s, answer, icc);
-    }
-}
-
-/// The host's word stands, and the card's changes nothing: it is told, and may end before the outcome is
-/// told. Where no card hears it the outcome is told at once.
-pub(super) fn hears(
-    cx: &mut Context,
-    s: &mut Serving,
-    outcome: Outcome,
-    answer: Option<HostAnswer>,
-    word: fn(&HostAnswer) -> HostWord,
-) -> Next {
-    match answer {
-        Some(answer) if tell_host(cx, s, word(&answer)) => {
-            last_heard(cx, s, outcome, Some(answer), AfterCard::Ends)
-        }
-        Some(_) | None => {
-            cx.finish(outcome);
-            Next::Stay
-        }
-    }
-}
-fn last_heard(
-    cx: &mut Context,
-    s: &mut Serving,
-    outcome: Outcome,
-    answer: Option<HostAnswer>,
-    then: fn(Arc<Outcome>) -> AfterCard,
-) -> Next {
-    let outcome = Arc::new(outcome);
-    cx.record(Some(s.txn), RequestRecord::CardHears { txn: s.txn, outcome: Arc::clone(&outcome) });
-    hear(cx, s, then(outcome), answer)
-}
-/// The card is told, and then run once more where it is. None: no card hears it.
-pub(super) fn runs_again(cx: &mut Context, s: &mut Serving, answer: &HostAnswer) -> Option<Next> {
-    tell_host(cx, s, declined(answer)).then(|| hear(cx, s, AfterCard::RunsAgain, Some(answer.clone())))
-}
-fn hear(cx: &mut Context, s: &mut Serving, then: AfterCard, answer: Option<HostAnswer>) -> Next {
-    let until = cx.after(cx.settings.flow.completing_ms);
-    s.enter(cx, Stage::CardHears { until, then, answer: answer.map(Box::new) });
-    Next::Stay
-}
-
-/// The card has ended (`icc`: with these EMV data), is gone, or takes too long.
-pub(super) fn heard(cx: &mut Context, s: &mut Serving, icc: Option<&[u8]>) -> Next {
-    let Stage::CardHears { then, answer, .. } = s.stage.clone() else {
-        unreachable!("{:?}: no card hears anything", s.stage)
-    };
-    if let (Some(icc), Some(stan)) = (icc, cx.running().view.stan) {
-        card_ended(cx, s, stan, false, icc, answer.as_deref());
-    }
-    match then {
-        AfterCard::Ends(outcome) | AfterCard::MayApprove(outcome) => {
-            let mut outcome = Arc::unwrap_or_clone(outcome);
-            outcome.ended = Some(cx.now);
-            outcome.chip = s.presented.as_ref().and_then(|p| p.shown.clone());
-            cx.finish(outcome);
-            Next::Stay
-        }
-        AfterCard::RunsAgain => {
-            s.forget();
-            match s.chip.take() {
-                Some(_) if icc.is_some() => Next::RunCard(Interface::Contact),
-                Some(chip) => {
-                    chip.end(cx);
-                    Next::Present(None)
-                }
-                None => Next::Present(None),
-            }
-        }
-    }
-}
-
-/// The issuer sent scripts with its answer: the acquirer is told what the card made of them (0620), whatever
-/// became of the payment.
-fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: Icc) {
-    let account = s.account();
-    let wanted = cx.account(account).is_some_and(|a| a.rules.script_results);
-    if !wanted || icc.values(Tag::SCRIPT_RESULTS).next().is_none() {
-        return;
-    }
-    let view = &cx.running().view;
-    let own_date = || cx.host_date(account, view.started + cx.state.ledger(account).offset);
-    let original = OriginalRef {
-        batch: view.batch,
-        stan: view.stan,
-        date: answer.date.clone().or_else(own_date),
-        rrn: answer.rrn.clone(),
-        auth_code: answer.auth_code.clone(),
-    };
-    let plan = Plan {
-        amount: s.amount(),
-        mode: view.entry,
-        pin: view.pin,
-        card_sequence: s.presented.as_ref().and_then(|p| p.shown.as_ref()?.sequence),
-        original: Some(original),
-        icc: Some(icc),
-        ..cx.control_plan(account, s.kind())
-    };
-    let notice = Obligation {
-        state: ObligationState::Due,
-        left: false,
-        had_left: false,
-        card: s.presented.as_ref().and_then(|p| p.card.clone()),
-        ..Obligation::new(s.txn, account.clone(), plan, Duty::Notify, Some(s.txn), cx.now)
-    };
-    cx.record(Some(s.txn), ObligationRecord::Opened { obligation: Box::new(notice) });
-}
-
-/// Tells the card what came of going online. False: no card hears it.
-pub(super) fn tell_host(cx: &mut Context, s: &Serving, word: HostWord) -> bool {
-    let Some(chip) = s.chip.as_ref().filter(|c| !c.gone) else { return false };
-    cx.effect(Effect::TellCard { tag: chip.tag, word: CardWord::Host(word) });
-    true
-}
-
-/// The host's yes, with the issuer's EMV data elements.
-pub(super) fn approved(answer: &HostAnswer) -> HostWord {
-    HostWord::Approved { arc: arc(answer), icc: issuer(answer) }
-}
-pub(super) fn declined(answer: &HostAnswer) -> HostWord {
-    HostWord::Declined { arc: arc(answer), icc: issuer(answer) }
-}
-fn issuer(answer: &HostAnswer) -> Vec<u8> {
-    answer.icc.as_ref().map(Icc::bytes).unwrap_or_default()
-}
-/// Tag 8A; a code of another form than two characters is a refusal to the card.
-fn arc(answer: &HostAnswer) -> [u8; 2] {
-    answer.code.as_bytes().try_into().unwrap_or(*b"05")
 }

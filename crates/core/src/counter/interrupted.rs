@@ -3,15 +3,21 @@
 use super::reply;
 use crate::{context::Context, view};
 use payterm_schema::{
-    Status,
+    ObligationRecord, Status,
     host::{FrameTrace, ReversalReason},
     outcome::{Class, Reason},
-    record::{Obligation, ObligationState, ProvisionalOf},
+    record::{Duty, Obligation, ObligationState, ProvisionalOf},
 };
 
 pub(crate) fn end(cx: &mut Context) {
     let Some(running) = cx.state.running.clone() else { return };
     let txn = running.txn;
+    // A card that had approved was at its issuer's scripts.
+    let armed = |o: &&Obligation| o.duty == Duty::Notify && o.state == ObligationState::Armed;
+    let notice = cx.state.obligations.of(txn).find(armed).map(|o| o.plan.stan);
+    if let Some(stan) = notice {
+        cx.record(Some(txn), ObligationRecord::ScriptsEnded { txn, stan, icc: None });
+    }
     if let Some(account) = cx.state.settlement_of(txn) {
         return cx.end_unknown(&account, Reason::new("settlement-open", Class::E));
     }

@@ -1,9 +1,9 @@
 //! A yes of the host that is not yet ours. Its obligation stays armed until whoever has the last word has
 //! spoken; a restart before that reverses it.
-use super::{Next, Serving, Stage, card, stage::GONE};
+use super::{Next, Serving, Stage, completing, stage::GONE};
 use crate::{context::Context, view};
 use payterm_schema::{
-    AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
+    AccountId, HostAnswer, Kind, Money, ObligationRecord, Outcome, RequestRecord, Status,
     account::Stan,
     host::{FrameTrace, ReversalReason},
     outcome::{Authority, Class},
@@ -81,11 +81,26 @@ pub(super) fn card(
         trace,
     };
     cx.record(Some(txn), record);
-    let told = card::tell_host(cx, s, card::approved(&answer));
+    let told = completing::tell_host(cx, s, completing::approved(&answer));
     let until = cx.after(cx.settings.flow.completing_ms);
     s.enter(cx, Stage::CardDecides { until, stan, answer });
     // One that was pulled out while the host was asked says nothing any more.
     if told { Next::Stay } else { decided(cx, s, Err(GONE)) }
+}
+
+/// The card's yes, with the outcome that stands from then on.
+pub(super) fn stands(cx: &mut Context, s: &Serving, stan: Stan, answer: &HostAnswer) -> Outcome {
+    let mut outcome = (*cx.running().view).clone();
+    view::with_answer(&mut outcome, answer);
+    outcome.chip = s.presented.as_ref().and_then(|p| p.shown.clone());
+    approve(cx, &mut outcome, stan);
+    cx.requirement(s.account(), s.txn, answer.requirement);
+    outcome
+}
+fn approve(cx: &mut Context, outcome: &mut Outcome, stan: Stan) {
+    cx.approve(outcome, Authority::Host);
+    let (txn, how, trace) = (outcome.txn, Ending::RequestAnswered, FrameTrace::default());
+    cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
 }
 
 /// The last word, the cashier's on the part or the card's; a no with its code.
@@ -106,11 +121,7 @@ pub(super) fn decided(cx: &mut Context, s: &Serving, word: Result<(), &'static s
         view::with_part(&mut outcome, answer);
     }
     match word {
-        Ok(()) => {
-            cx.approve(&mut outcome, Authority::Host);
-            let (how, trace) = (Ending::RequestAnswered, FrameTrace::default());
-            cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
-        }
+        Ok(()) => approve(cx, &mut outcome, stan),
         Err(code) => {
             cx.take_back(txn, stan, ReversalReason::Other);
             view::ended(&mut outcome, Status::Declined, code, class, cx.now);

@@ -1,5 +1,7 @@
 //! What the host's word on the request's message means.
-use super::{Devices, Next, Serving, card, control, offline, provisional, retry, stage::NOT_TAKEN, tap};
+use super::{
+    Devices, Next, Serving, card, completing, control, offline, provisional, retry, stage::NOT_TAKEN, tap,
+};
 use crate::{
     belief::OF_ANOTHER,
     context::Context,
@@ -63,13 +65,13 @@ pub(super) fn event(
             Next::Stay
         }
         HostEvent::NoReply { why, trace } => {
-            card::tell_host(cx, s, HostWord::NoReply);
+            completing::tell_host(cx, s, HostWord::NoReply);
             let gone = Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
             unanswered(cx, account, txn, stan, gone);
             Next::Stay
         }
         HostEvent::Unusable { why, trace } => {
-            card::tell_host(cx, s, HostWord::NoReply);
+            completing::tell_host(cx, s, HostWord::NoReply);
             let gone = Unanswered { reason: ReversalReason::NoReply, why, trace, code: UNUSABLE };
             unanswered(cx, account, txn, stan, gone);
             Next::Stay
@@ -182,7 +184,7 @@ fn answered(
     let class = cx.class(account, &answer.code);
     let absent = rules.mac_on_replies && answer.mac == MacVerdict::Absent;
     if answer.mac == MacVerdict::Wrong || (class == Class::A && absent) {
-        card::tell_host(cx, s, HostWord::NoReply);
+        completing::tell_host(cx, s, HostWord::NoReply);
         not_believed(cx, account, txn, stan, answer, trace);
         return Next::Stay;
     }
@@ -190,7 +192,7 @@ fn answered(
     // One that anybody could have made neither stops payments nor takes a reversal's place.
     if let Some(o) = cx.state.obligation(txn, stan).filter(|_| !judged.suspicious).cloned() {
         if let Some(why) = cx.not_its_answer(&o, &answer, true) {
-            card::tell_host(cx, s, HostWord::NoReply);
+            completing::tell_host(cx, s, HostWord::NoReply);
             return of_another(cx, account, txn, stan, why, answer, trace);
         }
         cx.claim_rrn(&o, &answer, |cx, why| disowned(cx, &o, why, answer.clone(), trace.clone()));
@@ -374,13 +376,13 @@ fn decided(
     );
     cx.requirement(account, txn, digit);
     if pending {
-        card::tell_host(cx, s, HostWord::NoReply);
+        completing::tell_host(cx, s, HostWord::NoReply);
         cx.end_unknown(account, Reason::new("pending", Class::P));
         return Next::Stay;
     }
     if partial {
         view::ended(&mut outcome, Status::Declined, NOT_TAKEN, Class::B, cx.now);
-        return card::hears(cx, s, outcome, heard, card::declined);
+        return completing::hears(cx, s, outcome, heard, completing::declined);
     }
     if class == Class::A || (recovery == Recovery::Repeat && rules.advice_ends.contains(&code)) {
         if kind == Kind::VoiceSale {
@@ -390,7 +392,7 @@ fn decided(
             outcome.forwarding = Some(Forwarding::Forwarded);
         }
         cx.approve(&mut outcome, advice_authority(kind));
-        return card::hears(cx, s, outcome, heard, card::approved);
+        return completing::hears(cx, s, outcome, heard, completing::approved);
     }
     let gone = s.chip.as_ref().is_some_and(card::Chip::is_gone);
     let again = match judged.retry {
@@ -398,7 +400,7 @@ fn decided(
         _ if gone => None,
         RetryRule::Pin if outcome.pin => match (retry::another_pin(cx, s), &heard) {
             // Its cryptogram bears what became of the PIN: the card is run anew.
-            (Some(_), Some(answer)) => card::runs_again(cx, s, answer),
+            (Some(_), Some(answer)) => completing::runs_again(cx, s, answer),
             // It was tapped: so is this.
             (Some(_), None) if s.icc.is_some() => {
                 s.forget();
@@ -418,5 +420,5 @@ fn decided(
         cx.sign_out(account, "the host asks for a sign-in");
     }
     view::ended(&mut outcome, Status::Declined, format!("host-{code}"), class, cx.now);
-    card::hears(cx, s, outcome, heard, card::declined)
+    completing::hears(cx, s, outcome, heard, completing::declined)
 }

@@ -106,13 +106,15 @@ pub(crate) enum AfterCard {
     Ends(Arc<Outcome>),
     /// It ends so unless the card approves it: the host could not be asked.
     MayApprove(Arc<Outcome>),
+    /// It has approved, and runs its issuer's scripts; the notice of their results waits under this STAN.
+    Approved(Arc<Outcome>, Option<Stan>),
     /// The PIN was wrong: the card in the reader is run once more.
     RunsAgain,
 }
 
 /// The cashier does not take the part that was approved.
 pub(super) const NOT_TAKEN: &str = "partial-not-taken";
-/// The host approved, and the card was pulled out or fell silent.
+/// The host approved, and the card was pulled out, fell silent or took too long.
 pub(super) const GONE: &str = "card-gone-after-approval";
 
 /// Where a request goes from a stage.
@@ -167,10 +169,10 @@ pub(super) enum OnTimeout {
     /// Ends it; the code says what the account was busy with.
     NotReady,
     NotDrained,
-    /// It is the cashier's no, or the card's; with this code.
+    /// It is the cashier's no; with this code.
     Declines(&'static str),
-    /// The card takes too long to hear.
-    Heard,
+    /// The card takes too long.
+    CardLate,
 }
 
 impl Stage {
@@ -204,11 +206,8 @@ impl Stage {
                 on_leave: Some(Ask::Withdraw),
                 ..row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "not-chosen", Class::B))
             },
-            Stage::CardDecides { until, .. } => {
-                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Declines(GONE))))
-            }
-            Stage::CardHears { until, .. } => {
-                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Heard)))
+            Stage::CardDecides { until, .. } | Stage::CardHears { until, .. } => {
+                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::CardLate)))
             }
             Stage::Preparing { until, .. } => {
                 row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::NotReady)))

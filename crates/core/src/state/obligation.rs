@@ -71,6 +71,12 @@ impl State {
                 o.tries = 0;
                 o.next_try = at;
             }),
+            ObligationRecord::ScriptsEnded { txn, stan, icc } => self.obligations.change(*txn, *stan, |o| {
+                o.state = ObligationState::Due;
+                if icc.is_some() {
+                    o.plan.icc.clone_from(icc);
+                }
+            }),
             ObligationRecord::Opened { obligation: o } => {
                 self.accounts.entry(o.account.clone()).or_default().last_stan = Some(o.plan.stan);
                 self.obligations.insert((**o).clone());

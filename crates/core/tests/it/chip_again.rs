@@ -147,7 +147,9 @@ fn another_card_does_not_leave_with_the_first_ones_cryptogram() {
         assert!(plan(&sent).unwrap().icc.is_some());
         c.host(&sent, refused("55"));
         if slow {
-            c.after(10_001);
+            let stops = |e: &Effect| matches!(e, Effect::StopCard { .. });
+            assert!(c.after(10_001).effects.iter().any(stops));
+            c.after(16_002);
         } else {
             c.says(None);
         }

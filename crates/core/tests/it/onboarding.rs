@@ -28,6 +28,7 @@ fn settings() -> Settings {
         test: true,
         printer: false,
         chip: Vec::new(),
+        card_ms: 5_000,
         snapshot_every: 10_000,
         not_before: Time(0),
         tms: Some(TmsSettings {
@@ -177,6 +178,7 @@ impl Bench {
                 Effect::Renew => self.renewed += 1,
                 Effect::Tell(_)
                 | Effect::TellCard { .. }
+                | Effect::StopCard { .. }
                 | Effect::EndCard { .. }
                 | Effect::Show(..)
                 | Effect::Speak(_)

@@ -59,6 +59,7 @@ impl Till {
             test: true,
             printer: false,
             chip: Vec::new(),
+            card_ms: 5_000,
             snapshot_every: 1_000,
             not_before: Time(0),
             tms: None,

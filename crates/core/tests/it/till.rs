@@ -43,6 +43,7 @@ pub fn settings() -> Settings {
         test: true,
         printer: true,
         chip: Vec::new(),
+        card_ms: 5_000,
         snapshot_every: 1_000,
         not_before: Time(0),
         tms: None,

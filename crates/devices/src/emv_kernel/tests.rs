@@ -167,7 +167,11 @@ impl Ran {
     fn online(&self) -> Option<bool> {
         self.asked.iter().find_map(|step| match step {
             CardStep::GoOnline { verified, .. } => Some(*verified == Verified::Signature),
-            CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::Done { .. } => None,
+            CardStep::Read(_)
+            | CardStep::Choose(_)
+            | CardStep::NeedPin(_)
+            | CardStep::Completed { .. }
+            | CardStep::Done { .. } => None,
         })
     }
 }
@@ -181,6 +185,7 @@ fn run_in(kernel: &mut EmvKernel, slot: &mut Slot, persona: &str, host: Host) ->
                 return Ran { asked, decision, icc: Icc::parse(&icc).unwrap() };
             }
             CardStep::Read(_) => CardWord::Proceed(PROCEED),
+            CardStep::Completed { .. } => CardWord::Scripts,
             CardStep::Choose(_) => CardWord::Chosen(Some(0)),
             CardStep::NeedPin(PinCheck::Issuer) => CardWord::Pin(PinWord::Entered),
             CardStep::NeedPin(PinCheck::Card(_)) => CardWord::Pin(PinWord::Failed),
@@ -375,9 +380,10 @@ fn shown(cvm: u8, pins: &[&str]) -> Shown {
                 let value = |tag| icc.values(Tag::new(tag).unwrap()).next().unwrap().to_vec();
                 return Shown { left, sent, cvm: value(0x9F34), tvr: value(0x95)[2], verified };
             }
-            other @ (CardStep::Choose(_) | CardStep::NeedPin(PinCheck::Issuer) | CardStep::Done { .. }) => {
-                panic!("{other:?}")
-            }
+            other @ (CardStep::Choose(_)
+            | CardStep::NeedPin(PinCheck::Issuer)
+            | CardStep::Completed { .. }
+            | CardStep::Done { .. }) => panic!("{other:?}"),
         };
         step = kernel.tell(word, &mut slot).unwrap();
     }
@@ -477,6 +483,39 @@ fn results_of_an_issuers_script_come_with_the_end() {
         (CardDecision::Approved(Verified::PinOrNone), Some(5))
     );
     assert_eq!(run("debit", ONLINE_ONLY, Host::Approves).0.tag(0xDF31), None);
+}
+
+/// The approval is told before the scripts behind it, with the cryptogram that stays.
+#[test]
+fn a_tc_is_told_before_the_scripts_behind_it() {
+    let (ran, slot) = run("debit", ONLINE_ONLY, Host::ApprovesWithScript);
+    let Some(CardStep::Completed { icc }) = ran.asked.last() else { panic!("{:?}", ran.asked) };
+    let icc = Icc::parse(icc).unwrap();
+    let value = |tag| icc.values(Tag::new(tag).unwrap()).next().map(<[u8]>::to_vec);
+    assert_eq!((value(0x9F26), value(0x9F27)), (ran.tag(0x9F26), Some(vec![0x40])));
+    assert_eq!(value(0xDF31).unwrap()[0], 0, "not performed yet");
+    assert_eq!(slot.given(), [0x80, 0x40]);
+    for host in [Host::Approves, Host::Refuses] {
+        let asked = run("debit", ONLINE_ONLY, host).0.asked;
+        assert!(asked.iter().all(|step| !matches!(step, CardStep::Completed { .. })), "{host:?}");
+    }
+}
+
+/// One that takes too long behind the host's answer is stopped at any command: it says how far it came.
+#[test]
+fn a_card_that_is_stopped_behind_the_hosts_yes_says_how_far_it_came() {
+    let (_, whole) = run("debit", ONLINE_ONLY, Host::ApprovesWithScript);
+    let second = whole.sent.iter().rposition(|command| command[1] == 0xAE).unwrap() + 1;
+    for before in second - 1..=whole.sent.len() {
+        let (mut kernel, mut slot) = (kernel(ONLINE_ONLY), Slot::new("debit"));
+        slot.interrupt = Some((before, kernel.interrupt()));
+        let ran = run_in(&mut kernel, &mut slot, "debit", Host::ApprovesWithScript);
+        let approved = ran.decision == CardDecision::Approved(Verified::PinOrNone);
+        assert_eq!(approved, before >= second, "stopped in command {before}: {:?}", ran.decision);
+        assert_eq!(slot.sent.len(), before, "the command under way is the last");
+        let result = ran.tag(0xDF31).unwrap()[0];
+        assert_eq!(result, if before == whole.sent.len() { 0x11 } else { 0 }, "{before}");
+    }
 }
 
 #[test]

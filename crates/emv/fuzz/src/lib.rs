@@ -288,6 +288,7 @@ pub fn run(bytes: &[u8]) -> Verdict {
                 told = spoil(card(command, &mut choices), &mut choices);
                 Input::Answer(&told)
             }
+            Step::Completed(_) => Input::Scripts,
             Step::Choose(_) => Input::Chosen((choices.next() < 0xF0).then_some(0)),
             Step::Parameters(_) => Input::Parameters(None),
             Step::Read(_) => {
@@ -399,7 +400,7 @@ pub fn tap(bytes: &[u8]) -> Verdict {
                 told = spoil(field(command, &mut choices), &mut choices);
                 Input::Answer(&told)
             }
-            Step::Choose(_) | Step::Parameters(_) => Input::Stop,
+            Step::Choose(_) | Step::Parameters(_) | Step::Completed(_) => Input::Stop,
             Step::Read(_) => {
                 let (earlier, listed, pin) = (0, choices.next() > 0xF0, choices.next());
                 let (online_pin, offline) = (pin < 0xF0, pin % 8 < 7);

@@ -2,7 +2,7 @@
 use payterm_emv::{
     Tag,
     contact::{COMMANDS_MAX, ISSUER_SCRIPTS_MAX},
-    step::{By, End, HostWord, Input, Step, Then, Verdict},
+    step::{By, End, HostWord, Input, Step, Then, Verdict, Why},
     tags::BYTES_MAX,
 };
 
@@ -32,6 +32,8 @@ pub struct Watch {
     /// What the card approves by itself is accepted.
     offline: bool,
     host: Option<Host>,
+    /// The card has approved, and scripts are left.
+    completed: bool,
 }
 
 impl Watch {
@@ -62,8 +64,17 @@ impl Watch {
                 assert_eq!(given, Some(0x80), "online without an ARQC");
                 self.online = true;
             }
-            Step::Choose(_) | Step::Parameters(_) if self.tap => panic!("asked in a tap"),
+            Step::Choose(_) | Step::Parameters(_) | Step::Completed(_) if self.tap => {
+                panic!("asked in a tap")
+            }
             Step::Choose(choices) => assert!((1..=64).contains(&choices.len()), "{} choices", choices.len()),
+            Step::Completed(completed) => {
+                let given = completed.tags.get(Tag(0x9F27)).and_then(<[u8]>::first).map(|cid| cid & 0xC0);
+                assert_eq!((given, self.asked.len()), (Some(0x40), 2), "completed without a TC");
+                assert!(matches!(self.host, Some(Host::Approved(_))), "completed without the host's yes");
+                assert!(!self.completed, "completed twice");
+                self.completed = true;
+            }
             Step::Parameters(_) | Step::Read(_) | Step::Pin(_) | Step::Done(_) => {}
         }
     }
@@ -86,7 +97,10 @@ impl Watch {
     pub fn end(&self, end: &End) {
         let values: usize = end.tags.tags().map(|tag| end.tags.get(tag).map_or(0, <[u8]>::len)).sum();
         assert!(values <= BYTES_MAX && end.scripts.len() <= ISSUER_SCRIPTS_MAX);
-        let Verdict::Approved(by) = end.verdict else { return };
+        let Verdict::Approved(by) = end.verdict else {
+            assert!(!self.completed || end.why == Why::OutOfOrder, "completed, and then not approved");
+            return;
+        };
         assert_eq!(end.tags.get(Tag(0x9F27)), end.cid.as_ref().map(std::slice::from_ref));
         if self.tap {
             return self.tapped(end, by);

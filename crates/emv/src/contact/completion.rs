@@ -1,10 +1,11 @@
 //! The issuer's word and the second GENERATE AC (EMV 4.4 Book 3 §10.9 to §10.11; Book 4, authorisation
-//! response codes): issuer authentication, scripts before, the card's last word, scripts after.
+//! response codes): issuer authentication, scripts before, the card's last word, scripts after. An approval
+//! is told before the scripts behind it run: a power cut among them is not to make it unknown.
 use super::{Go, Phase, Run, Turn, action, cryptogram, script::Batch};
 use crate::{
     Command, Reply, Tag,
     command::Cryptogram,
-    step::{By, Fired, HostWord, Lie, Note, Verdict, Why},
+    step::{By, Completed, Fired, HostWord, Lie, Note, Step, Verdict, Why},
     tlv::{self, Tlv},
     verification::{Tsi, Tvr},
 };
@@ -155,10 +156,15 @@ fn ended(run: &mut Run, asked: &cryptogram::Asked, last: Last, reply: &Reply) ->
         (_, Cryptogram::Tc) => (Verdict::Declined, Why::Card),
         (_, Cryptogram::Aac | Cryptogram::Arqc) => (Verdict::Declined, last.refusal),
     });
+    if !last.after.is_empty() && matches!(run.own.decided, Some((Verdict::Approved(_), _))) {
+        run.write_results()?;
+        let completed = Completed { tags: run.tags.clone(), cvm: run.cvm };
+        return Ok(Go::Ask(Step::Completed(Box::new(completed)), Phase::Completed(last.after)));
+    }
     scripts_after(run, last.after)
 }
 
-fn scripts_after(run: &mut Run, mut batch: Batch) -> Turn {
+pub(super) fn scripts_after(run: &mut Run, mut batch: Batch) -> Turn {
     if let Some(command) = batch.next(run) {
         return Ok(Go::Send(command, Phase::Completion(Wait::After(batch))));
     }

@@ -41,6 +41,10 @@ impl Batch {
         Self { scripts: scripts.into_iter(), current: None, bit }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.scripts.len() == 0 && self.current.is_none()
+    }
+
     /// The next command; none: all is done.
     pub(super) fn next(&mut self, run: &mut Run) -> Option<Command> {
         loop {

@@ -78,6 +78,7 @@ fn asked(step: &Step) -> &'static str {
         Step::Read(_) => "read",
         Step::Pin(_) => "pin",
         Step::Online(_) => "online",
+        Step::Completed(_) => "completed",
         Step::Done(_) => "done",
     }
 }
@@ -104,6 +105,7 @@ fn reach(n: usize) -> (payterm_emv::Contact, Step) {
             Step::Read(_) => Input::Proceed(setup.proceed),
             Step::Pin(_) => Input::Pin(PinWord::Entered),
             Step::Online(_) => Input::Host(HostWord::Approved { arc: *b"00", issuer: &[] }),
+            Step::Completed(_) => Input::Scripts,
             Step::Done(_) => return (contact, step),
         };
         step = contact.step(input);
@@ -178,6 +180,7 @@ proptest! {
                 Step::Read(_) => Input::Proceed(setup.proceed),
                 Step::Pin(_) => Input::Pin(PinWord::Status(0x9000)),
                 Step::Online(_) => Input::Host(HostWord::Approved { arc: *b"00", issuer: &host }),
+                Step::Completed(_) => Input::Scripts,
                 Step::Done(end) => {
                     let approved = matches!(end.verdict, payterm_emv::step::Verdict::Approved(_));
                     prop_assert!(!approved || end.cid.is_some_and(|cid| cid & 0xC0 == 0x40));

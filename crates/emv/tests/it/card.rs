@@ -252,6 +252,7 @@ impl Setup {
                         Host::NoReply => HostWord::NoReply,
                     })
                 }
+                Step::Completed(_) => Input::Scripts,
                 Step::Done(end) => {
                     ran.end = Some(*end);
                     return ran;

@@ -172,7 +172,7 @@ fn a_script_that_is_malformed_or_is_the_terminals_to_send_is_not_performed() {
     assert_eq!(yes(&most).run(card().on("84", "9000")).end().scripts.len(), ISSUER_SCRIPTS_MAX);
 }
 
-/// A run up to a command that begins so, at its n-th time.
+/// A run up to a command that begins so, at its n-th time; 0: to the card's approval.
 fn up_to(setup: &Setup, begins: &str, nth: usize) -> payterm_emv::Contact {
     let (mut contact, mut step) = setup.start();
     let mut card = card().on("84", "9000");
@@ -182,7 +182,7 @@ fn up_to(setup: &Setup, begins: &str, nth: usize) -> payterm_emv::Contact {
         let input = match step {
             Step::Send(command) => {
                 seen += usize::from(hex(&command).starts_with(begins));
-                if seen == nth {
+                if seen == nth && nth > 0 {
                     return contact;
                 }
                 answer = card.answer(&command);
@@ -194,6 +194,8 @@ fn up_to(setup: &Setup, begins: &str, nth: usize) -> payterm_emv::Contact {
                 answer = crate::card::bytes(&tlv("72", "860484180000 860484180000"));
                 Input::Host(HostWord::Approved { arc: *b"00", issuer: &answer })
             }
+            Step::Completed(_) if nth == 0 => return contact,
+            Step::Completed(_) => Input::Scripts,
             Step::Choose(_) | Step::Pin(_) | Step::Done(_) => panic!("not in this run"),
         };
         step = contact.step(input);
@@ -221,6 +223,16 @@ fn a_card_that_goes_during_the_last_scripts_stays_approved_before_it_does_not() 
     for end in [Input::Stop, Input::TimeOut, Input::Gone(Gone::Mute), Input::Answer(&[0x90])] {
         let (verdict, ..) = done(up_to(&setup, "80AE", 2).step(end));
         assert!(!matches!(verdict, Verdict::Approved(_)));
+    }
+    // It is told before them.
+    for end in [Input::Stop, Input::TimeOut, Input::Gone(Gone::Reader)] {
+        let (verdict, _, scripts) = done(up_to(&setup, "84", 0).step(end));
+        assert_eq!(verdict, Verdict::Approved(payterm_emv::step::By::HostAndCard));
+        assert_eq!(scripts, [[0; 5]], "not performed");
+    }
+    for word in [Input::Answer(&[0x90, 0]), Input::Chosen(None), Input::Proceed(setup.proceed)] {
+        let (verdict, why, _) = done(up_to(&setup, "84", 0).step(word));
+        assert!(matches!(verdict, Verdict::Ended(_)) && why == "told what was not asked");
     }
     // What does not fit approves nothing, not even then.
     let (verdict, why, _) =

@@ -102,7 +102,9 @@ impl Taps {
                     ran.asked.push("online");
                     Input::Host((self.host)())
                 }
-                Step::Choose(_) | Step::Parameters(_) | Step::Pin(_) => panic!("not in a tap"),
+                Step::Choose(_) | Step::Parameters(_) | Step::Pin(_) | Step::Completed(_) => {
+                    panic!("not in a tap")
+                }
                 Step::Done(end) => {
                     ran.end = Some(end);
                     return ran;

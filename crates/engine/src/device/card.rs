@@ -59,6 +59,12 @@ pub struct OpenPort {
     pub tag: u64,
     pub time: Duration,
 }
+/// Ends the run's call under way as far as it came; its step is told as always.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopCard {
+    pub tag: u64,
+}
 /// Ends the run, and lets go of the card. None: whatever run there is.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -311,7 +317,13 @@ fn step(
     };
     let waits = matches!(
         step,
-        Some(CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) | CardStep::GoOnline { .. })
+        Some(
+            CardStep::Read(_)
+                | CardStep::Choose(_)
+                | CardStep::NeedPin(_)
+                | CardStep::GoOnline { .. }
+                | CardStep::Completed { .. }
+        )
     );
     let lost =
         matches!(step, Some(CardStep::Done { decision: CardDecision::Failed(CardFailure::Reader), .. }));
@@ -417,6 +429,17 @@ impl Handler<OpenPort> for Shell<CardReader> {
         self.pass();
         let port: Box<dyn CardPort> = Box::new(PadPort { tag, time, orders: self.orders() });
         MessageResult(port)
+    }
+}
+
+impl Handler<StopCard> for Shell<CardReader> {
+    type Result = ();
+    fn handle(&mut self, StopCard { tag }: StopCard, _: &mut Context<Self>) {
+        if self.port.run.as_ref().is_some_and(|run| run.tag == tag)
+            && let Some(interrupt) = &self.port.kernel
+        {
+            interrupt();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! next input.
 use super::{Services, TerminalActor, messages::token};
 use crate::{
-    device::{AskPin, CheckedBy, EndCard, OpenPort, RunCard, TellCard},
+    device::{AskPin, CheckedBy, EndCard, OpenPort, RunCard, StopCard, TellCard},
     hostlink::{ForgetKeys, Transmit},
     spooler::{Spool, Spooled},
     supervise::{Gone, PATIENCE},
@@ -95,6 +95,11 @@ impl TerminalActor {
             Effect::TellCard { tag, word } => {
                 let asked = self.runs_on.as_ref().map(|reader| reader.ask(TellCard { tag, word }));
                 self.card_says(tag, asked, ctx);
+            }
+            Effect::StopCard { tag } => {
+                if let Some(reader) = &self.runs_on {
+                    reader.nudge(StopCard { tag });
+                }
             }
             Effect::EndCard { tag } => {
                 if let Some(reader) = &self.runs_on {

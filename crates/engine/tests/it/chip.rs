@@ -174,6 +174,31 @@ fn a_cancel_ends_the_card_between_two_commands() {
     pays(&mut rig, &slot, card, "b");
 }
 
+/// It is stopped, and heard: its TC comes too late, goes into the reversal, and the reader serves the next.
+#[test]
+fn a_card_that_takes_too_long_to_approve_is_taken_back_with_its_last_word() {
+    let slot = Arc::new(Slot::default());
+    let mut rig = Rig::with(slot::drivers(&slot), |config| {
+        config.devices.retain(|device| device.kind != DeviceKind::ChipReader);
+        config.devices.push(DeviceConfig::new("chip", DeviceKind::ChipReader, "slot"));
+        config.flow.completing_ms = 300;
+    });
+    let before = balance(&rig);
+    slot.lock().slow_tc = Duration::from_millis(1_500);
+    let key = rig.begin_patiently(sale("a"));
+    slot.insert(slot::card("debit"));
+    rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
+    let outcome = rig.end(&key, true);
+    let code = outcome.reason.as_ref().map(|reason| reason.code.clone());
+    assert_eq!((outcome.status, code.as_deref()), (Status::Declined, Some("card-gone-after-approval")));
+    let tc = outcome.chip.as_ref().and_then(|chip| chip.cryptogram_kind);
+    assert_eq!(tc, Some(payterm_schema::outcome::Cryptogram::Tc), "the slip shows what it said: {outcome:?}");
+    rig.until("the reversal is at the acquirer", |rig| balance(rig) == before);
+    slot.lock().slow_tc = Duration::ZERO;
+    let card = slot.pull().unwrap();
+    pays(&mut rig, &slot, card, "b");
+}
+
 /// The demo with a socket for cards, and what `[emv]` needs for the test CA.
 fn rig_with_socket(kind: DeviceKind) -> (Rig, SocketAddr) {
     rig_with_file(kind, |key| {

@@ -208,6 +208,7 @@ impl Recording {
                 Step::Choose(_) => Input::Chosen(Some(0)),
                 Step::Parameters(_) => Input::Parameters(None),
                 Step::Read(_) => Input::Proceed(PROCEED),
+                Step::Completed(_) => Input::Scripts,
                 Step::Done(_) => return Ok(all),
             };
             step = kernel.step(input);
@@ -236,6 +237,7 @@ impl Recording {
                 Step::Choose(_) => Input::Chosen(Some(0)),
                 Step::Parameters(_) => Input::Parameters(None),
                 Step::Read(_) => Input::Proceed(PROCEED),
+                Step::Completed(_) => Input::Scripts,
                 Step::Done(end) => return Ok(Played { end: *end, online: asked }),
             };
             step = kernel.step(input);

@@ -96,6 +96,7 @@ fn run(persona: &str, minor: u64, host: Host, spoil: Spoil) -> Ran {
                     Host::NoReply => Input::Host(HostWord::NoReply),
                 }
             }
+            Step::Completed(_) => Input::Scripts,
             Step::Done(end) => return Ran { end: *end, card, pins, online },
         };
         step = contact.step(input);

@@ -66,7 +66,7 @@ fn tap_with(mut card: TestCard, minor: u64, leaves: usize, spoil: Spoil<'_>) -> 
                 online = Some(asked.tags);
                 Input::Host(HostWord::Approved { arc: *b"00", issuer: &[] })
             }
-            Step::Choose(_) | Step::Parameters(_) => panic!("not in a tap"),
+            Step::Choose(_) | Step::Parameters(_) | Step::Completed(_) => panic!("not in a tap"),
             Step::Done(end) => return Tapped { end: *end, card, commands, pin, online },
         };
         step = tap.step(input);

@@ -74,6 +74,7 @@ fn go(contact: &mut Contact, mut step: Step, card: &mut TestCard) -> Result<Icc,
             Step::Pin(PinAsk::Online) => Input::Pin(PinWord::Entered),
             Step::Pin(PinAsk::Plain { .. } | PinAsk::Enciphered { .. }) => Input::Pin(PinWord::NoPad),
             Step::Online(online) => return Ok(Icc::parse(&online.tags.list(&SALE.map(Tag))).unwrap()),
+            Step::Completed(_) => Input::Scripts,
             Step::Done(end) => return Err(end),
         };
         step = contact.step(input);
@@ -215,7 +216,9 @@ fn a_tap_is_checked_as_an_inserted_card_is() {
                 Step::Read(_) => Input::Proceed(play::PROCEED),
                 Step::Pin(ask) => Input::Pin(card.pin_word(&ask)),
                 Step::Online(online) => break Icc::parse(&online.tags.list(&SALE.map(Tag))).unwrap(),
-                Step::Choose(_) | Step::Parameters(_) | Step::Done(_) => panic!("not in this tap"),
+                Step::Choose(_) | Step::Parameters(_) | Step::Completed(_) | Step::Done(_) => {
+                    panic!("not in this tap")
+                }
             };
             step = tap.step(input);
         };

@@ -128,6 +128,7 @@ fn run(mut card: TestCard, random: &mut Random) -> Verdict {
         watch.step(&step);
         let bytes;
         let input = match step {
+            Step::Completed(_) => Input::Scripts,
             Step::Done(end) => {
                 watch.end(&end);
                 watch.afterwards(|input| contact.step(input));
@@ -233,6 +234,7 @@ fn tap(mut card: TestCard, random: &mut Random) -> Verdict {
         watch.step(&step);
         let bytes;
         let input = match step {
+            Step::Completed(_) => Input::Scripts,
             Step::Done(end) => {
                 watch.end(&end);
                 watch.afterwards(|input| tap.step(input));

@@ -135,6 +135,7 @@ cli-explain-card-hears = the chip card is told of it
 cli-explain-card-approved = STAN { $stan }: the chip card approved
 cli-explain-card-declined = STAN { $stan }: the chip card ended without approving
 cli-explain-opened = STAN { $stan }: owed to the acquirer
+cli-explain-scripts-ended = STAN { $stan }: the issuer's scripts are through, their results are told
 cli-explain-settlement-asked = the totals of the batch may leave ({ $numbers }): no payment of the account until it is closed
 cli-explain-settlement-judged = STAN { $stan }: domestic cards { $domestic }, foreign cards { $foreign }
 cli-explain-upload = { $n } records may leave ({ $numbers })

@@ -135,6 +135,7 @@ cli-explain-card-hears = 已将结果告知芯片卡
 cli-explain-card-approved = 凭证号 { $stan }:芯片卡批准
 cli-explain-card-declined = 凭证号 { $stan }:芯片卡结束,未批准
 cli-explain-opened = 凭证号 { $stan }:待通知收单机构
+cli-explain-scripts-ended = 凭证号 { $stan }:发卡行脚本已执行完毕,结果待通知
 cli-explain-settlement-asked = 批结算报文可发出({ $numbers }):结束前该账户不收款
 cli-explain-settlement-judged = 凭证号 { $stan }:内卡{ $domestic },外卡{ $foreign }
 cli-explain-upload = 批上送 { $n } 笔可发出({ $numbers })

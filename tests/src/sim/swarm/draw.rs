@@ -59,7 +59,7 @@ fn weighted<T: Clone>(rng: &mut Rng, of: &[(u64, T)]) -> T {
 }
 
 /// Chip cards, by how often one is inserted.
-const CHIPS: [(u64, ChipCard); 11] = [
+const CHIPS: [(u64, ChipCard); 14] = [
     (6, ChipCard::Approves),
     (2, ChipCard::RunsScripts),
     (2, ChipCard::Declines),
@@ -67,6 +67,9 @@ const CHIPS: [(u64, ChipCard); 11] = [
     (1, ChipCard::Lies),
     (1, ChipCard::Pretends),
     (1, ChipCard::Silent),
+    (1, ChipCard::Slow),
+    (1, ChipCard::SlowAtScripts),
+    (1, ChipCard::PulledAtScripts),
     (1, ChipCard::PulledAtOnce),
     (2, ChipCard::PulledOnline),
     (2, ChipCard::PulledAtYes),

@@ -177,6 +177,7 @@ impl World {
                 Effect::ForgetKeys { .. } => done.push(Observed::KeysForgotten),
                 Effect::Print { job, duplicate } => done.push(paper(job, *duplicate)),
                 Effect::TellCard { .. }
+                | Effect::StopCard { .. }
                 | Effect::EndCard { .. }
                 | Effect::Speak(_)
                 | Effect::UseDownloads { .. }

@@ -42,6 +42,8 @@ pub(crate) struct Chip {
     card: ChipCard,
     kernel: Box<dyn CardKernel>,
     reader: Box<dyn CardReader>,
+    /// What a slow card says when it is stopped.
+    withheld: Option<CardStep>,
 }
 
 /// The pad's way to the card in the reader.
@@ -62,6 +64,9 @@ fn scripted(card: ChipCard) -> ScriptedCard {
         ChipCard::Silent => AfterYes::Nothing,
         ChipCard::Approves
         | ChipCard::RunsScripts
+        | ChipCard::Slow
+        | ChipCard::SlowAtScripts
+        | ChipCard::PulledAtScripts
         | ChipCard::PulledAtOnce
         | ChipCard::PulledOnline
         | ChipCard::PulledAtYes
@@ -76,7 +81,13 @@ fn scripted(card: ChipCard) -> ScriptedCard {
         aid: "A000000333010101".into(),
         label: "PBOC DEBIT".into(),
     };
-    let runs = matches!(card, ChipCard::RunsScripts | ChipCard::DeclinesAfterScripts);
+    let runs = matches!(
+        card,
+        ChipCard::RunsScripts
+            | ChipCard::DeclinesAfterScripts
+            | ChipCard::SlowAtScripts
+            | ChipCard::PulledAtScripts
+    );
     let asks = [CardStep::NeedPin(PinCheck::Issuer)];
     ScriptedCard::new(read, asks, after_yes, &ARQC).ending(if runs { &SCRIPTS[..] } else { &[] })
 }
@@ -171,7 +182,7 @@ impl World {
         let step = kernel.run(run, &mut *reader).expect("a reader");
         self.chips_run += 1;
         self.pins_left.clear();
-        self.chip = Some(Chip { tag, card, kernel, reader });
+        self.chip = Some(Chip { tag, card, kernel, reader, withheld: None });
         self.card_says(tag, step.filter(|_| card != ChipCard::PulledAtOnce));
     }
 
@@ -180,8 +191,15 @@ impl World {
             panic!("{word:?} to a card whose run is over")
         };
         let yes = matches!(word, CardWord::Host(HostWord::Approved { .. }));
-        let pulled = yes && chip.card == ChipCard::PulledAtYes;
+        let scripts = word == CardWord::Scripts;
+        let pulled = (yes && chip.card == ChipCard::PulledAtYes)
+            || (scripts && chip.card == ChipCard::PulledAtScripts);
+        let slow = (yes && chip.card == ChipCard::Slow) || (scripts && chip.card == ChipCard::SlowAtScripts);
         let step = chip.kernel.tell(word, &mut *chip.reader).expect("a reader");
+        if slow {
+            chip.withheld = step;
+            return;
+        }
         let online = matches!(step, Some(CardStep::GoOnline { .. }));
         let leaves = online && chip.card == ChipCard::PulledOnline;
         // One that says nothing is silent: its reader has nothing to tell.
@@ -191,6 +209,12 @@ impl World {
         if leaves {
             // While the host is asked: its answer takes 30 ms.
             self.later(215, Event::Customer(Input::Card { tag, step: None, card: None }));
+        }
+    }
+
+    pub(super) fn stop_card(&mut self, tag: u64) {
+        if let Some(step) = self.chip.as_mut().filter(|c| c.tag == tag).and_then(|c| c.withheld.take()) {
+            self.card_says(tag, Some(step));
         }
     }
 

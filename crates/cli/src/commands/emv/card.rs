@@ -227,6 +227,7 @@ impl Run<'_> {
                 Step::Pin(_) if tap => kernel(Input::Stop),
                 Step::Pin(_) => kernel(Input::Pin(PinWord::NoPad)),
                 Step::Online(_) => kernel(Input::Host(HostWord::NotSent { offline: false })),
+                Step::Completed(_) => kernel(Input::Scripts),
                 Step::Done(end) => return Ok((end, self.seen)),
             };
         }

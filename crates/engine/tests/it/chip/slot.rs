@@ -58,6 +58,8 @@ pub struct State {
     pub released: usize,
     /// Time that a command takes.
     pub slow: Duration,
+    /// ... that takes a GENERATE AC which asks for a TC.
+    pub slow_tc: Duration,
 }
 impl Slot {
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,7 +122,10 @@ impl CardReader for Reader {
         Ok(vec![0x3B, 0x00])
     }
     fn transmit(&mut self, command: &[u8], _: Duration) -> Result<Zeroizing<Vec<u8>>, CardFault> {
-        let slow = self.0.lock().slow;
+        let state = self.0.lock();
+        let asks_tc = command.get(1) == Some(&0xAE) && command.get(2).is_some_and(|p1| p1 & 0xC0 == 0x40);
+        let slow = if asks_tc { state.slow_tc } else { state.slow };
+        drop(state);
         std::thread::sleep(slow);
         let mut state = self.0.lock();
         state.sent += 1;

@@ -85,6 +85,7 @@ fn run(card: &mut TestCard, minor: u64, host: impl FnOnce(Icc) -> Option<([u8; 2
                 }
                 None => Input::Host(HostWord::NoReply),
             },
+            Step::Completed(_) => Input::Scripts,
             Step::Done(end) => return *end,
         };
         step = contact.step(input);

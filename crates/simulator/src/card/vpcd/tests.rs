@@ -112,6 +112,7 @@ fn pay(reader: &mut Reader, scripts: &[Script], commands: &mut u32) -> End {
                 bytes = issuer.answer(&asked, *b"00", scripts).bytes();
                 Input::Host(HostWord::Approved { arc: *b"00", issuer: &bytes })
             }
+            Step::Completed(_) => Input::Scripts,
             Step::Done(end) => return *end,
         };
         step = contact.step(input);
