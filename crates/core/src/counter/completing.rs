@@ -1,5 +1,5 @@
-//! What follows the host's word to a chip card: it hears it, has the last word on a yes, and runs its issuer's
-//! scripts; one that takes too long is stopped.
+//! What follows the host's word to a chip card: it hears it, has the last word on a yes, and runs its
+//! issuer's scripts; one that takes too long is stopped.
 use super::{
     Next, Serving, Stage, card, provisional,
     stage::{AfterCard, GONE},
