@@ -13,7 +13,7 @@ use payterm_schema::{
     kind::{Recovery, Side},
     outcome::Forwarding,
     paper::PrintResult,
-    record::{Duty, Ending, Entry, ObligationState},
+    record::{Duty, Ending, Entry, Obligation, ObligationState},
 };
 use payterm_simulator::card::Given;
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,6 +185,10 @@ pub fn i8_scripts_told(world: &World) {
         let told = icc.values(Tag::SCRIPT_RESULTS).next().is_none() || world.journal.iter().any(opened);
         assert!(told, "invariant 8: {txn}: nobody is told what the card made of its scripts");
     }
+    let runs = |txn: u64| world.durable.running.as_ref().is_some_and(|r| r.txn == txn);
+    let waits = |o: &&Obligation| o.duty == Duty::Notify && o.state == ObligationState::Armed && !runs(o.txn);
+    let waits = world.durable.obligations.iter().find(waits);
+    assert!(waits.is_none(), "invariant 8: a notice waits for a card whose payment has ended: {waits:?}");
 }
 
 /// 4: no authorisation of an account leaves while one of its obligations is due on disk.
