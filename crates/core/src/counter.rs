@@ -216,7 +216,8 @@ impl Serving {
                 first: (*first).try_into().unwrap_or(u32::MAX),
             },
             Stage::Card { until } | Stage::CardDecides { until, .. } | Stage::CardHears { until, .. } => {
-                Screen::wait("card", amount, *until)
+                let tapped = self.chip.as_ref().is_some_and(card::Chip::is_tapped);
+                Screen::wait(if tapped { "card-tapped" } else { "card" }, amount, *until)
             }
             Stage::Settling { what, until } => Screen::wait(*what, amount, *until),
             Stage::Sent { until } => Screen::wait(self.asked_host(), amount, *until),

@@ -52,6 +52,9 @@ impl Chip {
     pub fn is(&self, tag: u64) -> bool {
         self.tag == tag
     }
+    pub fn is_tapped(&self) -> bool {
+        self.interface == Interface::Contactless
+    }
     pub fn is_gone(&self) -> bool {
         self.gone
     }
@@ -250,7 +253,7 @@ fn last_word(decision: &CardDecision, icc: &[u8]) -> Result<(), &'static str> {
 /// cannot be read may be swiped in the end.
 fn failed(cx: &mut Context, s: &mut Serving, devices: &Devices, why: CardFailure) -> Next {
     let early = matches!(s.stage, Stage::Card { .. } | Stage::Choosing { .. }) && s.presented.is_none();
-    if s.chip.as_ref().is_some_and(|chip| chip.interface == Interface::Contactless) {
+    if s.chip.as_ref().is_some_and(Chip::is_tapped) {
         return tap::failed(cx, s, devices, early, why);
     }
     let falls_back = early && present::falls_back(cx, s, devices, why);
@@ -350,7 +353,7 @@ fn by_itself(
     verified: Verified,
     icc: &[u8],
 ) -> Next {
-    if let Some(chip) = s.chip.take_if(|c| c.interface == Interface::Contactless) {
+    if let Some(chip) = s.chip.take_if(|c| c.is_tapped()) {
         chip.end(cx);
     }
     holder(s, verified);
@@ -449,7 +452,7 @@ fn taken(
     // Its chip can be read.
     s.fallback = None;
     s.language = read.language;
-    let tap = s.chip.as_ref().is_some_and(|c| c.interface == Interface::Contactless);
+    let tap = s.chip.as_ref().is_some_and(Chip::is_tapped);
     // Of a card that is read only nobody has asked how its holder is verified.
     let chip = outcome::Chip {
         aid: read.aid,

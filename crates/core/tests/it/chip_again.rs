@@ -138,6 +138,17 @@ fn roads(s: &mut Settings) {
         vec![OfflineAuthority::Card, OfflineAuthority::CardUnableOnline];
 }
 
+/// Nothing is to be left in that was held to the mark.
+#[test]
+fn the_page_of_a_card_at_work_says_how_it_came() {
+    for (instrument, says) in [(Instrument::Inserted, "card"), (Instrument::Tapped, "card-tapped")] {
+        let mut c = Counter::new(|_| ());
+        c.comes(instrument);
+        let Screen::Wait { what, .. } = c.till.machine.screen() else { panic!("no wait") };
+        assert_eq!(what, says);
+    }
+}
+
 /// The card that was to run again is slow, or was pulled: whoever pays instead pays without its cryptogram.
 #[test]
 fn another_card_does_not_leave_with_the_first_ones_cryptogram() {

@@ -89,6 +89,7 @@ choose-code = 2 Show payment code
 confirm-partial = of { $asked }
 confirm-partial-keys = Confirm takes it, Cancel gives it back
 wait-card = The card is being read, leave it in
+wait-card-tapped = The card is being read, hold it still
 wait-card-out-early = Card out too early
 wait-host-busy = The bank is busy, trying again soon
 wait-wallet-undo = Wallet: no undo yet, trying soon

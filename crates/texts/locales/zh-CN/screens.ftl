@@ -89,6 +89,7 @@ choose-code = 2 出示付款码
 confirm-partial = 应收 { $asked }
 confirm-partial-keys = 确认收取,取消退回
 wait-card = 正在读卡,请勿拔出卡片
+wait-card-tapped = 正在读卡,请将卡片保持不动
 wait-card-out-early = 卡片拔出过早,请等待
 wait-host-busy = 银行繁忙,稍后自动重试
 wait-wallet-undo = 钱包暂不受理撤销,稍后自动办理
