@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// Time that a card that is stopped may take longer than its command under way, in ms. 1 s: as a PIN's answer
 /// has.
 const STOPPING: u32 = 1_000;
+
 /// The card's last word on the host's yes.
 pub(super) fn decides(cx: &mut Context, s: &mut Serving, word: Result<(), &'static str>, icc: &[u8]) -> Next {
     let (stan, answer) = asked(s);
@@ -51,9 +52,9 @@ fn asked(s: &Serving) -> (Stan, Box<HostAnswer>) {
     };
     (*stan, answer.clone())
 }
-/// A word that comes when the card was stopped comes too late: its payment is taken back.
+/// A yes that comes when the card was stopped comes too late: its payment is taken back.
 fn in_time(s: &Serving, word: Result<(), &'static str>) -> Result<(), &'static str> {
-    if s.chip.as_ref().is_some_and(|c| c.stopped) { Err(GONE) } else { word }
+    if s.chip.as_ref().is_some_and(|c| c.stopped) { word.and(Err(GONE)) } else { word }
 }
 
 /// The card takes too long behind the host's word. It is stopped, and says how far it came; the second time

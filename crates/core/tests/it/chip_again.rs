@@ -138,6 +138,26 @@ fn roads(s: &mut Settings) {
         vec![OfflineAuthority::Card, OfflineAuthority::CardUnableOnline];
 }
 
+/// What it says when it is stopped is its last word; a yes is none any more.
+#[test]
+fn a_card_that_is_stopped_behind_the_hosts_yes_pays_nothing() {
+    let done = |decision, cid| Some(CardStep::Done { decision, icc: vec![0x9F, 0x27, 1, cid] });
+    for (said, code) in [
+        (done(CardDecision::Approved(Verified::PinOrNone), 0x40), "card-gone-after-approval"),
+        (Some(CardStep::Completed { icc: vec![0x9F, 0x27, 1, 0x40] }), "card-gone-after-approval"),
+        (done(CardDecision::Declined, 0x00), "card-refused-approval"),
+        (None, "card-gone-after-approval"),
+    ] {
+        let mut c = Counter::new(|_| ());
+        let sent = c.inserted(typed());
+        c.host(&sent, reply(host_answer("\"code\":\"00\"")));
+        c.after(10_001);
+        let step = c.says(said.clone());
+        assert_eq!(told(&step), [(Status::Declined, code.to_owned())], "{said:?}");
+        assert!(words(&step).is_empty(), "no script runs: {said:?}");
+    }
+}
+
 /// Nothing is to be left in that was held to the mark.
 #[test]
 fn the_page_of_a_card_at_work_says_how_it_came() {
