@@ -28,6 +28,8 @@ pub struct Watch {
     commands: u16,
     /// P1 of each GENERATE AC.
     asked: Vec<u8>,
+    /// The last one, without its Le.
+    last_ac: Vec<u8>,
     online: bool,
     /// What the card approves by itself is accepted.
     offline: bool,
@@ -50,7 +52,11 @@ impl Watch {
                 assert!(self.commands <= COMMANDS_MAX && command.len() <= 261, "{} bytes", command.len());
                 match command.get(1) {
                     Some(0x20) => panic!("a VERIFY"),
-                    Some(0xAE) => self.asked.push(command[2]),
+                    // The same with another Le is what a 6Cxx asks for (Book 1, T=0).
+                    Some(0xAE) if command.split_last().map(|(_, rest)| rest) != Some(&self.last_ac) => {
+                        self.asked.push(command[2]);
+                        self.last_ac = command[..command.len() - 1].to_vec();
+                    }
                     _ => {}
                 }
                 let most = if self.tap { 0 } else { 2 };
