@@ -69,7 +69,7 @@ enum Interruptible {
     Silently,
     /// The host's answer was told: it ends as far as it came.
     Ending,
-    /// The card gives its AAC, whoever loses interest meanwhile.
+    /// Only its last cryptogram is left: the card gives it, whoever loses interest meanwhile.
     Not,
 }
 
@@ -192,9 +192,8 @@ impl EmvKernel {
                     };
                     return self.wait(run, CardStep::GoOnline { icc, verified, then });
                 }
-                Step::Completed(completed) => {
-                    let icc = icc::of(&completed.tags);
-                    return self.wait(run, CardStep::Completed { icc });
+                Step::Completed(tags) => {
+                    return self.wait(run, CardStep::Completed { icc: icc::of(&tags) });
                 }
             };
         }

@@ -29,8 +29,9 @@ pub enum Step {
     /// The issuer is asked: [`Input::Host`].
     Online(Box<Online>),
     /// The card has approved, and scripts of its issuer come behind that: [`Input::Scripts`]. Whatever
-    /// becomes of these, the run ends with an approval.
-    Completed(Box<Completed>),
+    /// becomes of these, the run ends with an approval. The tags are those of this moment: each script that
+    /// is left has the result "not performed".
+    Completed(Tags),
     Done(Box<End>),
 }
 
@@ -179,13 +180,6 @@ pub enum Then {
     Card,
     /// Nobody: the card was tapped.
     Final,
-}
-
-/// An approval of the card, with scripts that have not run yet.
-pub struct Completed {
-    /// As they are at this moment: each script that is left has the result "not performed".
-    pub tags: Tags,
-    pub cvm: Cvm,
 }
 
 /// How a run ended.

@@ -74,8 +74,8 @@ impl Watch {
                 panic!("asked in a tap")
             }
             Step::Choose(choices) => assert!((1..=64).contains(&choices.len()), "{} choices", choices.len()),
-            Step::Completed(completed) => {
-                let given = completed.tags.get(Tag(0x9F27)).and_then(<[u8]>::first).map(|cid| cid & 0xC0);
+            Step::Completed(tags) => {
+                let given = tags.get(Tag(0x9F27)).and_then(<[u8]>::first).map(|cid| cid & 0xC0);
                 assert_eq!((given, self.asked.len()), (Some(0x40), 2), "completed without a TC");
                 assert!(matches!(self.host, Some(Host::Approved(_))), "completed without the host's yes");
                 assert!(!self.completed, "completed twice");

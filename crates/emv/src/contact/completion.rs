@@ -5,7 +5,7 @@ use super::{Go, Phase, Run, Turn, action, cryptogram, script::Batch};
 use crate::{
     Command, Reply, Tag,
     command::Cryptogram,
-    step::{By, Completed, Fired, HostWord, Lie, Note, Step, Verdict, Why},
+    step::{By, Fired, HostWord, Lie, Note, Step, Verdict, Why},
     tlv::{self, Tlv},
     verification::{Tsi, Tvr},
 };
@@ -158,8 +158,7 @@ fn ended(run: &mut Run, asked: &cryptogram::Asked, last: Last, reply: &Reply) ->
     });
     if !last.after.is_empty() && matches!(run.own.decided, Some((Verdict::Approved(_), _))) {
         run.write_results()?;
-        let completed = Completed { tags: run.tags.clone(), cvm: run.cvm };
-        return Ok(Go::Ask(Step::Completed(Box::new(completed)), Phase::Completed(last.after)));
+        return Ok(Go::Ask(Step::Completed(run.tags.clone()), Phase::Completed(last.after)));
     }
     scripts_after(run, last.after)
 }
