@@ -132,11 +132,12 @@ impl Context {
 
     /// The card kernel works with what the hosts of all configured accounts have given, from its next run on.
     pub fn use_downloads(&mut self) {
-        let given = |a: &AccountSettings| self.state.accounts.get(&a.config.id)?.emv.clone();
-        let all: Vec<_> = self.settings.accounts.iter().filter_map(given).collect();
-        if !all.is_empty() {
-            self.effect(Effect::UseDownloads { all });
-        }
+        let given = |a: &AccountSettings| {
+            let id = &a.config.id;
+            Some((id.clone(), self.state.accounts.get(id)?.emv.clone()?))
+        };
+        let all = self.settings.accounts.iter().filter_map(given).collect();
+        self.effect(Effect::UseDownloads { all });
     }
 
     pub fn sign_out(&mut self, id: &AccountId, why: &str) {

@@ -9,7 +9,7 @@ use payterm_emv::{
     terminal::{Aid, Limits, TapLimits},
 };
 use payterm_schema::{
-    Fault,
+    AccountId, Fault,
     config::{Config, EmvConfig, ExpiredKeys},
     download::{EmvAid, EmvKey, EmvParameters},
 };
@@ -19,8 +19,8 @@ use std::{
 };
 
 /// The lists with what the hosts have given: an entry replaces the one of its name.
-fn with(mut lists: Lists, downloads: &[Arc<EmvParameters>]) -> Result<Lists, String> {
-    for given in downloads {
+fn with(mut lists: Lists, downloads: &[(AccountId, Arc<EmvParameters>)]) -> Result<Lists, String> {
+    for (_, given) in downloads {
         lists.version += given.version;
         for aid in given.aids.iter().flatten().map(downloaded_aid) {
             lists.aids.retain(|other| other.name != aid.name);
@@ -79,7 +79,7 @@ pub struct CardData {
 pub struct Known {
     pub lists: Lists,
     /// Those in `lists`, of each account whose host has given any.
-    pub downloads: Vec<Arc<EmvParameters>>,
+    pub downloads: Vec<(AccountId, Arc<EmvParameters>)>,
     /// Why the last download is not used; none: it is, or there was none.
     pub unused: Option<String>,
 }
@@ -94,7 +94,7 @@ pub struct KeyEnd {
 impl CardData {
     /// Takes effect with the next run of a card; what runs keeps what it began with. What the kernel does not
     /// take changes nothing.
-    pub fn follow(&self, downloads: &[Arc<EmvParameters>]) {
+    pub fn follow(&self, downloads: &[(AccountId, Arc<EmvParameters>)]) {
         let lists = with(self.file.clone(), downloads);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match lists.and_then(|lists| Ok((lists.clone(), lists.parameters(self.expired)?))) {

@@ -13,17 +13,15 @@ fn digits(bytes: impl AsRef<[u8]>) -> String {
 }
 
 impl CardData {
-    /// Lists that the next run of a card works with. `given`: the downloads of the accounts, in their order;
-    /// of `today` and `soon`, YYYYMMDD, keys are marked that have ended or end.
-    pub fn listed(&self, given: &[(AccountId, Arc<EmvParameters>)], today: u32, soon: u32) -> EmvLists {
+    /// Lists that the next run of a card works with; keys that have ended by `today` or end by `soon`,
+    /// YYYYMMDD, are marked.
+    pub fn listed(&self, today: u32, soon: u32) -> EmvLists {
         let known = self.known();
         let file = Origin::File(self.path.display().to_string());
-        // What an account's host gave last may not be in use: then it stands for what is.
-        let account = |(at, used): (usize, &Arc<EmvParameters>)| {
-            let same = given.iter().find(|(_, given)| Arc::ptr_eq(given, used));
-            same.or_else(|| given.get(at)).map(|(account, _)| (Origin::Host(account.clone()), used.clone()))
+        let host = |(account, given): &(AccountId, Arc<EmvParameters>)| {
+            (Origin::Host(account.clone()), given.clone())
         };
-        let hosts: Vec<_> = known.downloads.iter().enumerate().filter_map(account).collect();
+        let hosts: Vec<_> = known.downloads.iter().map(host).collect();
         let origins = |name: &EmvName, in_file: bool| {
             let has = |given: &EmvParameters| {
                 given.aids.iter().flatten().any(|aid| aid.name() == *name)
@@ -169,15 +167,15 @@ mod tests {
     fn an_entry_names_the_list_that_won_and_a_key_its_end() {
         let (_dir, data) = data();
         let file = Origin::File(data.path.display().to_string());
-        let lists = data.listed(&[], 20_260_101, 20_260_131);
+        let lists = data.listed(20_260_101, 20_260_131);
         let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(std::fs::read(&data.path).unwrap()));
         assert_eq!(lists.sources, [EmvSource { origin: file.clone(), version: 3, sha256: hash }]);
         assert_eq!((lists.aids[0].floor, lists.aids[0].tap, &lists.aids[0].origin), (7, None, &file));
 
         let account = AccountId::new("cup").unwrap();
         let (host, first) = (Origin::Host(account.clone()), given(|_| ()));
-        data.follow(std::slice::from_ref(&first));
-        let told = |today, soon| data.listed(&[(account.clone(), first.clone())], today, soon);
+        data.follow(&[(account.clone(), first.clone())]);
+        let told = |today, soon| data.listed(today, soon);
         let lists = told(20_260_101, 20_260_131);
         assert_eq!((&lists.sources[1].origin, &lists.sources[1].sha256), (&host, &first.sha256));
         let origins: Vec<_> = lists.aids.iter().map(|a| (&a.origin, a.replaced.len())).collect();
@@ -198,8 +196,8 @@ mod tests {
 
         // What the kernel does not take leaves what it had, and says so.
         let bad = given(|key| key.checksum = [0; 20]);
-        data.follow(std::slice::from_ref(&bad));
-        let lists = data.listed(&[(account, bad)], 20_260_101, 20_260_131);
+        data.follow(&[(account, bad)]);
+        let lists = data.listed(20_260_101, 20_260_131);
         assert_eq!((&lists.sources[1].origin, &lists.sources[1].sha256), (&host, &first.sha256));
         assert!(lists.unused.is_some_and(|why| why.contains("checksum")) && lists.keys[0].origin == host);
     }

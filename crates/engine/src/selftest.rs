@@ -17,7 +17,6 @@ use payterm_journal::Store;
 use payterm_schema::{
     AccountId, DeviceKind, Fault, SelfTest, Time,
     config::{AccountConfig, Config, ExpiredKeys, SelfTestPrint},
-    download::EmvParameters,
     emv_lists::EmvLists,
     selftest::{Finding, LINE_PRIVATE, Part, SelfTestItem, Verdict},
     time::Millis,
@@ -245,9 +244,9 @@ impl Examiner {
     }
 
     /// The lists of the card kernel; `given`: the downloads of the accounts, in their order.
-    pub fn emv_lists(&self, given: &[(AccountId, Arc<EmvParameters>)]) -> Option<EmvLists> {
+    pub fn emv_lists(&self) -> Option<EmvLists> {
         let [today, soon] = self.days();
-        self.card_data.as_ref().map(|data| data.listed(given, today, soon))
+        self.card_data.as_ref().map(|data| data.listed(today, soon))
     }
 
     /// What a person should see to in the lists of the card kernel.

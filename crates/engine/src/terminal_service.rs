@@ -303,7 +303,7 @@ impl Terminal for TerminalService {
     }
 
     fn emv_lists(&self) -> Reply<'_, Option<EmvLists>> {
-        boxed(self.card_lists())
+        boxed(async { Ok(self.examiner.emv_lists()) })
     }
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {

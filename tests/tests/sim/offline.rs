@@ -274,7 +274,7 @@ fn each_authority_says_beforehand_what_closes_it() {
     let swiped = (merchant, true, OfflineRule::Transaction);
     let off = OfflineRule::Off;
     assert_eq!(ask(&|_| ()), [swiped, (card, false, off), (unable, false, off)]);
-    let tables = |s: &mut Settings, chip: &[Interface], least| {
+    let tables = |s: &mut Settings, chip: &[Interface], least: u64| {
         let limits = OfflineLimits { per_transaction: Some(cny(999 + least)), ..policy() };
         s.accounts[0].config.offline.card = Some(limits.clone());
         s.accounts[0].config.offline.card_unable_online = Some(limits);

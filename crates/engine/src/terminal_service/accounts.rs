@@ -2,7 +2,7 @@
 use super::{TerminalService, machine::store_fault};
 use payterm_core::{AccountSettings, Machine, reconciliation};
 use payterm_schema::{
-    AccountId, Caller, Fault, Money, config::AccountConfig, emv_lists::EmvLists, offline::OfflineAnswer,
+    AccountId, Caller, Fault, Money, config::AccountConfig, offline::OfflineAnswer,
     reconciliation::Reconciliation, record::Obligation, terminal::BatchTotals,
 };
 use std::sync::Arc;
@@ -80,15 +80,6 @@ impl TerminalService {
             payterm_core::offline::beforehand(m.settings(), &of, m.state(), heard, now, minor)
         };
         self.look(beforehand).await
-    }
-
-    pub(super) async fn card_lists(&self) -> Result<Option<EmvLists>, Fault> {
-        let given = |m: &Machine| {
-            let ids = m.settings().accounts.iter().map(|a| &a.config.id);
-            let given = |id: &AccountId| Some((id.clone(), m.state().accounts.get(id)?.emv.clone()?));
-            ids.filter_map(given).collect::<Vec<_>>()
-        };
-        Ok(self.examiner.emv_lists(&self.look(given).await?))
     }
 
     pub(super) async fn reconciled(
