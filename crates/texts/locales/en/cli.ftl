@@ -223,7 +223,7 @@ cli-batches-empty = No batch was settled yet
 cli-reconcile-written-off = written off here, the acquirer counts it
 cli-reconcile-unknown = unknown here, the acquirer counts it
 
-# emv: objects, certificates, cards. Names of objects and bits are the books'.
+# emv: objects, certificates, cards. What the kernel says is in emv.ftl.
 cli-emv-object = { $tag } [{ $length }] { $name }
 cli-emv-unknown = unknown
 cli-emv-hidden = hidden
@@ -243,6 +243,11 @@ cli-emv-signed = Signed value
 cli-emv-verdict = Verdict
 cli-emv-good = good
 cli-emv-not-known = not known: what it is over is not all there (82, 94 and each record in its order)
+cli-emv-cid = Cryptogram information (9F27) in it
+cli-emv-cryptogram = Cryptogram (9F26) in it
+cli-emv-not-known-dynamic = not known: what it is over is not all there (9F37, and what 9F49 asks for)
+cli-emv-unchecked = Not checked
+cli-emv-payment-hash = the hash over the data of the payment (values of PDOL and CDOL, and the answer)
 cli-emv-wrong = wrong: { $why }
 cli-emv-insert = Insert the card
 cli-emv-tap = Tap the card

@@ -223,7 +223,7 @@ cli-batches-empty = 尚无已结算批次
 cli-reconcile-written-off = 本机已核销,收单机构计入
 cli-reconcile-unknown = 本机结果未知,收单机构计入
 
-# emv:数据元、证书、卡片。数据元和位的名称沿用规范原文。
+# emv:数据元、证书、卡片。内核的说明在 emv.ftl。
 cli-emv-object = { $tag } [{ $length }] { $name }
 cli-emv-unknown = 未知
 cli-emv-hidden = 不显示
@@ -243,6 +243,11 @@ cli-emv-signed = 签名的值
 cli-emv-verdict = 结论
 cli-emv-good = 正确
 cli-emv-not-known = 无法判断:缺少被签名的数据(82、94 以及按其顺序的全部记录)
+cli-emv-cid = 其中的密文信息数据(9F27)
+cli-emv-cryptogram = 其中的应用密文(9F26)
+cli-emv-not-known-dynamic = 无法判断:缺少被签名的数据(9F37 以及 9F49 所要求的数据)
+cli-emv-unchecked = 未检查
+cli-emv-payment-hash = 交易数据的哈希值(PDOL 和 CDOL 的值及应答)
 cli-emv-wrong = 错误:{ $why }
 cli-emv-insert = 请插卡
 cli-emv-tap = 请挥卡
