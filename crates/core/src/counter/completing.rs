@@ -71,10 +71,10 @@ pub(super) fn late(cx: &mut Context, s: &mut Serving) -> Next {
         s.enter(cx, stage);
         return Next::Stay;
     }
-    match s.stage {
-        Stage::CardDecides { .. } => provisional::decided(cx, s, Err(GONE)),
-        _ => heard(cx, s, None),
+    if let Stage::CardDecides { .. } = s.stage {
+        return provisional::decided(cx, s, Err(GONE));
     }
+    heard(cx, s, None)
 }
 
 /// The card has decided: on record, for its reversal, its settlement and its slip. Data that cannot be read
