@@ -136,8 +136,10 @@ impl Context {
             let id = &a.config.id;
             Some((id.clone(), self.state.accounts.get(id)?.emv.clone()?))
         };
-        let all = self.settings.accounts.iter().filter_map(given).collect();
-        self.effect(Effect::UseDownloads { all });
+        let all: Vec<_> = self.settings.accounts.iter().filter_map(given).collect();
+        if !all.is_empty() {
+            self.effect(Effect::UseDownloads { all });
+        }
     }
 
     pub fn sign_out(&mut self, id: &AccountId, why: &str) {
