@@ -299,7 +299,11 @@ mod tests {
             (options("confirm = \"status\"\npaper_mm = 57\n"), 13, "device[1].options.paper_mm: 58 or 80"),
             (options("confirm = \"maybe\"\n"), 12, "device[1].options.confirm: \"maybe\" is none of"),
             (options("baud = 9600\n"), 12, "device[1].options.baud: unknown key"),
-            (format!("{PRINTER}paper_mm = 80\n"), 6, "paper_mm of a device is in [device.options] now"),
+            (
+                format!("{PRINTER}paper_mm = 80\n"),
+                6,
+                "paper_mm is an option of driver \"escpos\", in [device.options]",
+            ),
             (PRINTER.replace("escpos", "epson"), 4, "device[0].driver: no registered driver has this name"),
             (PRINTER.replace("printer", "keypad"), 3, "device[0].kind: this driver does not serve"),
             (format!("{PRINTER}{VIRTUAL}"), 6, "device[1].role: another device of this kind has this role"),

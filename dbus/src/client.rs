@@ -14,6 +14,7 @@ use payterm_schema::{
     Terminal,
     account::Stan,
     config::Language,
+    emv_lists::EmvLists,
     offline::{OfflineAnswer, QueueAct},
     onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
@@ -280,7 +281,7 @@ impl Terminal for Client {
         _: &'a Caller,
         amount: Money,
         account: Option<AccountId>,
-    ) -> Reply<'a, OfflineAnswer> {
+    ) -> Reply<'a, Vec<OfflineAnswer>> {
         let currency = amount.currency.code().into();
         Box::pin(self.ask(queue::OfflineWhy { amount: amount.value(), currency, account }))
     }
@@ -332,6 +333,9 @@ impl Terminal for Client {
     }
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
         Box::pin(self.ask(setup::LastSelfTest {}))
+    }
+    fn emv_lists(&self) -> Reply<'_, Option<EmvLists>> {
+        Box::pin(self.ask(setup::EmvLists {}))
     }
     fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
         Box::pin(self.ask(setup::SetLanguage { language }))

@@ -10,6 +10,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Interface of a card reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -238,7 +239,7 @@ pub enum PinWord {
 
 /// Answer of the host to a card that went online: its code (tag 8A, F39) and the EMV data elements of the
 /// issuer (F55), BER-TLV.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum HostWord {
     Approved {
         arc: [u8; 2],
@@ -256,4 +257,29 @@ pub enum HostWord {
     /// A frame left and no valid answer came, so the decision of the host is not known: the card is asked to
     /// decline.
     NoReply,
+}
+/// Shows of the issuer's elements their length only: a script may hold a new PIN, enciphered.
+impl fmt::Debug for HostWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut word = |name, arc: &[u8; 2], icc: &[u8]| {
+            f.debug_struct(name).field("arc", arc).field("icc", &format_args!("{} bytes", icc.len())).finish()
+        };
+        match self {
+            Self::Approved { arc, icc } => word("Approved", arc, icc),
+            Self::Declined { arc, icc } => word("Declined", arc, icc),
+            Self::NotSent { offline } => f.debug_struct("NotSent").field("offline", offline).finish(),
+            Self::NoReply => f.write_str("NoReply"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hosts_word_shows_no_script() {
+        let word = HostWord::Approved { arc: *b"00", icc: vec![0xAB; 9] };
+        assert_eq!(format!("{word:?}"), "Approved { arc: [48, 48], icc: 9 bytes }");
+    }
 }

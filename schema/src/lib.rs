@@ -10,6 +10,7 @@ pub mod card;
 pub mod config;
 pub mod device;
 pub mod download;
+pub mod emv_lists;
 pub mod fault;
 pub mod host;
 pub mod icc;

@@ -5,6 +5,7 @@ use crate::{
     caller::Caller,
     config::Language,
     device::Device,
+    emv_lists::EmvLists,
     fault::Fault,
     inhibit::InhibitReason,
     money::{Currency, Money},
@@ -209,14 +210,15 @@ pub trait Terminal: Send + Sync {
     /// Forwards, holds, releases or writes off what waits in the queue. Managers only; to write off, the
     /// supervisor is asked at the keypad as well.
     fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()>;
-    /// Tells whether a sale of this amount would be accepted while the host cannot be reached, as far as that
-    /// can be told before the card is there.
+    /// Tells by whose authority a sale of this amount would be accepted without the host, as far as that can
+    /// be told before the card is there: an answer for the merchant, for the card, and for a card that is
+    /// told that the host cannot be reached.
     fn offline_why<'a>(
         &'a self,
         caller: &'a Caller,
         amount: Money,
         account: Option<AccountId>,
-    ) -> Reply<'a, OfflineAnswer>;
+    ) -> Reply<'a, Vec<OfflineAnswer>>;
     /// Lists the papers that are not done.
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
@@ -243,6 +245,8 @@ pub trait Terminal: Send + Sync {
     fn self_test<'a>(&'a self, caller: &'a Caller, print: bool) -> Reply<'a, SelfTest>;
     /// Last report of this run of the terminal; none before the first has ended.
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>>;
+    /// Lists the applications and CA keys that the card kernel works with; none without `[emv]`.
+    fn emv_lists(&self) -> Reply<'_, Option<EmvLists>>;
     /// Sets the language of screens, papers and texts, also after a restart. Managers only.
     fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()>;
     /// Bundle for customer service: a tar.gz of up to 2 MiB without secrets and card data. Managers only.

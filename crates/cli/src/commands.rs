@@ -144,7 +144,7 @@ pub enum Command {
         #[command(subcommand)]
         action: frame::FrameAction,
     },
-    /// Chip cards: data objects, certificates and cards explained, without the terminal.
+    /// Chip cards: data objects, certificates and cards explained, without the terminal; its lists.
     ///
     /// Card numbers are masked, names and tracks hidden. What stands on the command line lands in the shell's
     /// history: real card data are better read from stdin.
@@ -212,7 +212,7 @@ impl Command {
             Command::Vault { action } => vault::run(ui, action),
             Command::Journal { action } => journal::run(global, ui, action).await,
             Command::Frame { action } => action.run(ui),
-            Command::Emv { action } => emv::run(ui, action),
+            Command::Emv { action } => emv::run(global, ui, action).await,
             Command::Completions { shell } => {
                 generated::completions(shell);
                 Ok(0)

@@ -373,7 +373,7 @@ pub enum Effect {
     },
     /// The card kernel works with these from its next run on: one of each account whose host has given any.
     UseDownloads {
-        all: Vec<Arc<EmvParameters>>,
+        all: Vec<(AccountId, Arc<EmvParameters>)>,
     },
     Load {
         tag: u64,

@@ -132,7 +132,10 @@ impl Context {
 
     /// The card kernel works with what the hosts of all configured accounts have given, from its next run on.
     pub fn use_downloads(&mut self) {
-        let given = |a: &AccountSettings| self.state.accounts.get(&a.config.id)?.emv.clone();
+        let given = |a: &AccountSettings| {
+            let id = &a.config.id;
+            Some((id.clone(), self.state.accounts.get(id)?.emv.clone()?))
+        };
         let all: Vec<_> = self.settings.accounts.iter().filter_map(given).collect();
         if !all.is_empty() {
             self.effect(Effect::UseDownloads { all });

@@ -157,6 +157,8 @@ impl Drivers {
             Some(Fault::Invalid { field: format!("device[{i}].{key}"), rule })
         };
         let mut broken: Vec<_> = config.devices.iter().enumerate().filter_map(of_device).collect();
+        let clash = |(i, rule)| Fault::Invalid { field: format!("device[{i}].options.card"), rule };
+        broken.extend(virtual_driver::clashes(&config.devices).into_iter().map(clash));
         if !config.terminal.lab && self.any_virtual(&config.devices) {
             let far = config.accounts.iter().enumerate().filter(|(_, a)| !a.is_loopback());
             broken.extend(far.map(|(i, _)| {

@@ -9,6 +9,7 @@ use payterm_schema::{
     config::{EmvConfig, ExpiredKeys},
 };
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// Greatest size of the file. 1 MiB: some thousand keys.
@@ -105,6 +106,8 @@ struct RevokedRow {
 #[derive(Clone)]
 pub struct Lists {
     pub version: u64,
+    /// SHA-256 of the file.
+    pub sha256: [u8; 32],
     pub aids: Vec<Aid>,
     /// Each with its last day, where one is known.
     pub keys: Vec<oda::CaKey>,
@@ -196,7 +199,8 @@ fn parse(text: &str) -> Result<Lists, String> {
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let revoked = file.revoked.iter().enumerate().map(|(i, r)| revoked(r).map_err(named("revoked", i)));
     let revoked = revoked.collect::<Result<Vec<_>, _>>()?;
-    let lists = Lists { version: file.version, aids, keys, revoked };
+    let sha256 = Sha256::digest(text).into();
+    let lists = Lists { version: file.version, sha256, aids, keys, revoked };
     lists.clone().parameters(ExpiredKeys::Use).map(|_| lists)
 }
 
@@ -315,10 +319,10 @@ mod tests {
             (format!("version = 1\n{AID}denial = \"00\""), "aid[0]: denial: 10 hex digits"),
             (format!("version = 1\n{AID}online = \"0000000000\""), "aid[0]: online: its first byte has"),
             (format!("version = 1\n{AID}default = \"F8FFFFFFFF\""), "aid[0]: default: its first byte"),
-            (format!("version = 1\n{AID}most = 100"), "application 0: percentages"),
-            (format!("version = 1\n{AID}tap = {{ most = 0, cvm = 0 }}"), "application 0: limits for taps"),
+            (format!("version = 1\n{AID}most = 100"), "aid[0]: percentages"),
+            (format!("version = 1\n{AID}tap = {{ most = 0, cvm = 0 }}"), "aid[0]: limits for taps"),
             (format!("version = 1\n{AID}tap = {{ most = 1 }}"), "line 5: missing field `cvm`"),
-            (format!("version = 1\n{AID}{AID}"), "application 1: it is there twice"),
+            (format!("version = 1\n{AID}{AID}"), "aid[1]: it is there twice"),
             (file(&wrong), "keys[0]: its checksum"),
             (file(&key[..40]), "keys[0]: "),
             (

@@ -124,6 +124,21 @@ fn read(device: &DeviceConfig) -> Result<Keys, DeviceError> {
     }
 }
 
+/// Readers whose cards connect where those of an earlier one do: index and rule of each.
+pub(crate) fn clashes(devices: &[DeviceConfig]) -> Vec<(usize, String)> {
+    let listens = |device: &DeviceConfig| {
+        let own = device.driver == "virtual" && device.part_of.is_none();
+        read(device).ok()?.card.filter(|at| own && at.port() != 0)
+    };
+    let clash = |(i, device): (usize, &DeviceConfig)| {
+        let at = listens(device)?;
+        let other = devices.iter().take(i).find(|other| listens(other) == Some(at))?;
+        let (one, other) = (&device.name, &other.name);
+        Some((i, format!("{other:?} and {one:?} have {at}: each needs a port of its own")))
+    };
+    devices.iter().enumerate().filter_map(clash).collect()
+}
+
 fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
     let Keys { file, width, size, card } = read(device)?;
     if let Some(at) = card {

@@ -73,7 +73,8 @@ pub struct Row {
     /// Templates in which it comes.
     pub templates: &'static [Tag],
     /// It is, or holds, card number, track, name, expiry, service code or PIN. A card's certificates hold its
-    /// number: whoever has the public keys of authority and issuer reads it.
+    /// number: whoever has the public keys of authority and issuer reads it. An issuer's script may hold a
+    /// new PIN, enciphered.
     pub sensitive: bool,
 }
 
@@ -115,8 +116,8 @@ pub const DICTIONARY: [Row; 140] = [
     row(0x61, "Application Template", B, (0, 252), Card).of(&[Tag(0x70), Tag(0xBF0C)]),
     row(0x6F, "File Control Information Template", B, (0, 252), Card),
     row(0x70, "Record Template", B, (0, 252), Card),
-    row(0x71, "Issuer Script Template 1", B, (0, 255), Issuer),
-    row(0x72, "Issuer Script Template 2", B, (0, 255), Issuer),
+    row(0x71, "Issuer Script Template 1", B, (0, 255), Issuer).sensitive(),
+    row(0x72, "Issuer Script Template 2", B, (0, 255), Issuer).sensitive(),
     row(0x73, "Directory Discretionary Template", B, (0, 252), Card).of(ENTRY),
     row(0x77, "Response Message Template Format 2", B, (0, 252), Card),
     row(0x80, "Response Message Template Format 1", B, (0, 252), Card),
@@ -124,7 +125,7 @@ pub const DICTIONARY: [Row; 140] = [
     row(0x82, "Application Interchange Profile", B, (2, 2), Card).of(ANSWER),
     row(0x83, "Command Template", B, (0, 252), Terminal),
     row(0x84, "Dedicated File Name", B, (5, 16), Card).of(FILE),
-    row(0x86, "Issuer Script Command", B, (0, 255), Issuer).of(SCRIPT),
+    row(0x86, "Issuer Script Command", B, (0, 255), Issuer).of(SCRIPT).sensitive(),
     row(0x87, "Application Priority Indicator", B, (1, 1), Card).of(ENTRY_OR_FCI),
     row(0x88, "Short File Identifier", B, (1, 1), Card).of(FCI),
     row(0x89, "Authorisation Code", An, (6, 6), Issuer),
@@ -273,9 +274,9 @@ mod tests {
     }
 
     #[test]
-    fn what_names_a_person_or_card_is_sensitive_and_so_is_the_unknown() {
+    fn what_names_a_person_or_card_is_sensitive_and_so_are_scripts_and_the_unknown() {
         let all = [0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x5F30, 0x99, 0x9F0B, 0x9F1F, 0x9F20, 0x9F2D];
-        for tag in all.into_iter().chain([0x9F46, 0x9F61, 0x9F6B, 0xDF01]) {
+        for tag in all.into_iter().chain([0x71, 0x72, 0x86, 0x9F46, 0x9F61, 0x9F6B, 0xDF01]) {
             assert!(Tag(tag).is_sensitive(), "{}", Tag(tag));
         }
         assert!(!Tag(0x9F26).is_sensitive());

@@ -190,17 +190,15 @@ pub struct Aid {
 pub enum ParametersFault {
     #[error("more than {AIDS_MAX} applications")]
     Many,
-    #[error("application {0}: 5 to 16 bytes")]
+    #[error("aid[{0}]: 5 to 16 bytes")]
     Name(usize),
-    #[error("application {0}: it is there twice")]
+    #[error("aid[{0}]: it is there twice")]
     Double(usize),
-    #[error(
-        "application {0}: percentages of 99 at most, target not above the most, threshold not above floor"
-    )]
+    #[error("aid[{0}]: percentages of 99 at most, target not above the most, threshold not above floor")]
     Limits(usize),
-    #[error("application {0}: limits for taps have twelve digits, and that of the payment is not 0")]
+    #[error("aid[{0}]: limits for taps have twelve digits, and that of the payment is not 0")]
     TapLimits(usize),
-    #[error("application {at}: a default list: {why}")]
+    #[error("aid[{at}]: a default list: {why}")]
     List { at: usize, why: DolError },
 }
 

@@ -9,15 +9,18 @@ use payterm_emv::{
     terminal::{Aid, Limits, TapLimits},
 };
 use payterm_schema::{
-    Fault,
-    config::{Config, ExpiredKeys},
+    AccountId, Fault,
+    config::{Config, EmvConfig, ExpiredKeys},
     download::{EmvAid, EmvKey, EmvParameters},
 };
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 /// The lists with what the hosts have given: an entry replaces the one of its name.
-fn with(mut lists: Lists, downloads: &[Arc<EmvParameters>]) -> Result<Lists, String> {
-    for given in downloads {
+fn with(mut lists: Lists, downloads: &[(AccountId, Arc<EmvParameters>)]) -> Result<Lists, String> {
+    for (_, given) in downloads {
         lists.version += given.version;
         for aid in given.aids.iter().flatten().map(downloaded_aid) {
             lists.aids.retain(|other| other.name != aid.name);
@@ -65,16 +68,18 @@ fn downloaded_aid(given: &EmvAid) -> Aid {
 
 /// What the card kernel works with: the file, and what hosts have given.
 pub struct CardData {
-    file: Lists,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Lists,
     expired: ExpiredKeys,
     now: SharedParameters,
     known: Mutex<Known>,
 }
-/// What a self-test tells of the lists.
-#[derive(Clone, Debug, Default)]
+/// What the kernel works with now.
+#[derive(Clone)]
 pub struct Known {
-    /// Last days of the keys that are there now.
-    pub ends: Vec<KeyEnd>,
+    pub lists: Lists,
+    /// Those in `lists`, of each account whose host has given any.
+    pub downloads: Vec<(AccountId, Arc<EmvParameters>)>,
     /// Why the last download is not used; none: it is, or there was none.
     pub unused: Option<String>,
 }
@@ -89,12 +94,12 @@ pub struct KeyEnd {
 impl CardData {
     /// Takes effect with the next run of a card; what runs keeps what it began with. What the kernel does not
     /// take changes nothing.
-    pub fn follow(&self, downloads: &[Arc<EmvParameters>]) {
+    pub fn follow(&self, downloads: &[(AccountId, Arc<EmvParameters>)]) {
         let lists = with(self.file.clone(), downloads);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match lists.and_then(|lists| Ok((ends(&lists), lists.parameters(self.expired)?))) {
-            Ok((ends, new)) => {
-                *known = Known { ends, unused: None };
+        match lists.and_then(|lists| Ok((lists.clone(), lists.parameters(self.expired)?))) {
+            Ok((lists, new)) => {
+                *known = Known { lists, downloads: downloads.to_vec(), unused: None };
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
             }
             Err(why) => {
@@ -111,12 +116,15 @@ impl CardData {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
-fn ends(lists: &Lists) -> Vec<KeyEnd> {
-    let end = |key: &oda::CaKey| {
-        let (rid, index) = key.name();
-        key.last_day().map(|day| KeyEnd { rid, index, day })
-    };
-    lists.keys.iter().filter_map(end).collect()
+impl Known {
+    /// Last days of the keys.
+    pub fn ends(&self) -> Vec<KeyEnd> {
+        let end = |key: &oda::CaKey| {
+            let (rid, index) = key.name();
+            key.last_day().map(|day| KeyEnd { rid, index, day })
+        };
+        self.lists.keys.iter().filter_map(end).collect()
+    }
 }
 
 /// The kernel that this configuration describes, and its data; none: it has no `[emv]`. The error names the
@@ -135,8 +143,9 @@ pub fn kernel(
     let parameters = file.clone().parameters(emv.expired_keys).map_err(invalid)?;
     let (parameters, card_ms) = (Arc::new(parameters), emv.card_ms);
     let now = SharedParameters::new(RwLock::new(parameters.clone()));
-    let known = Mutex::new(Known { ends: ends(&file), unused: None });
-    let data = CardData { file, expired: emv.expired_keys, now: now.clone(), known };
+    let known = Mutex::new(Known { lists: file.clone(), downloads: Vec::new(), unused: None });
+    let path = emv.parameters.clone();
+    let data = CardData { path, file, expired: emv.expired_keys, now: now.clone(), known };
     let make: MakeKernel = Arc::new(move || {
         let random = Box::new(|bytes: &mut [u8]| {
             // A number that can be foretold would be worse than a reader that stops.
@@ -152,10 +161,37 @@ pub fn kernel(
     Ok(Some((make, data)))
 }
 
+/// What is wrong with `[emv]`, each with its key: a rule that is broken hides those behind it until its key is
+/// left out.
+pub fn broken(config: &Config, drivers: &Drivers) -> Vec<(String, String)> {
+    let (mut config, mut all) = (config.clone(), Vec::<(String, String)>::new());
+    while let Err(fault) = kernel(&config, drivers, None) {
+        let (Fault::Invalid { field, rule }, Some(emv)) = (fault, &mut config.emv) else { break };
+        let good = EmvConfig::new(emv.parameters.clone());
+        let again = all.iter().any(|(told, _)| *told == field);
+        match field.as_str() {
+            _ if again => break,
+            "emv.country" => emv.country = good.country,
+            "emv.terminal_type" => emv.terminal_type = good.terminal_type,
+            "emv.capabilities" => emv.capabilities = good.capabilities,
+            "emv.additional_capabilities" => emv.additional_capabilities = good.additional_capabilities,
+            "emv.serial" => emv.serial = Some("00000000".into()),
+            "emv.category" => emv.category = good.category,
+            "emv.name" => emv.name = good.name,
+            // The last that is looked at.
+            _ => {
+                all.push((field, rule));
+                break;
+            }
+        }
+        all.push((field, rule));
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payterm_schema::config::EmvConfig;
 
     const AID: &str = "[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n";
     /// A public key of UnionPay, index 01.

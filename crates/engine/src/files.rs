@@ -32,7 +32,7 @@ pub fn broken(config: &Config, drivers: &Drivers) -> Vec<Fault> {
     for (key, rule) in config.tms.iter().flat_map(tms::broken) {
         wrong(format!("tms.{key}"), rule);
     }
-    if let Err(Fault::Invalid { field, rule }) = emv::kernel(config, drivers, None) {
+    for (field, rule) in emv::broken(config, drivers) {
         wrong(field, rule);
     }
     for fault in templates::load(config.paper.templates.as_deref()).1 {

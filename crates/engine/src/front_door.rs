@@ -6,6 +6,7 @@ use payterm_schema::{
     AccountId, Caller, Device, Fault, Money, Notice, Outcome, Request, RequestKey, SelfTest, Terminal,
     account::Stan,
     config::Language,
+    emv_lists::EmvLists,
     offline::{OfflineAnswer, QueueAct},
     onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
@@ -129,7 +130,8 @@ impl Terminal for FrontDoor {
         report(caller: &'a Caller, scope: Scope) -> TotalsReport;
         devices() -> Vec<Device>;
         obligations(caller: &'a Caller) -> Vec<Obligation>;
-        offline_why(caller: &'a Caller, amount: Money, account: Option<AccountId>) -> OfflineAnswer;
+        offline_why(caller: &'a Caller, amount: Money, account: Option<AccountId>) -> Vec<OfflineAnswer>;
+        emv_lists() -> Option<EmvLists>;
         papers(caller: &'a Caller) -> Vec<PaperJob>;
         reconcile(caller: &'a Caller, account: Option<AccountId>, file: String) -> Reconciliation;
         totals(caller: &'a Caller) -> Vec<BatchTotals>;

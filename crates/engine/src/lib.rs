@@ -11,6 +11,7 @@ pub mod connect;
 pub mod demo;
 pub mod device;
 mod emv;
+mod emv_lists;
 mod engine;
 pub mod files;
 mod font;

@@ -17,6 +17,7 @@ use payterm_journal::Store;
 use payterm_schema::{
     AccountId, DeviceKind, Fault, SelfTest, Time,
     config::{AccountConfig, Config, ExpiredKeys, SelfTestPrint},
+    emv_lists::EmvLists,
     selftest::{Finding, LINE_PRIVATE, Part, SelfTestItem, Verdict},
     time::Millis,
 };
@@ -232,16 +233,27 @@ impl Examiner {
         }
     }
 
-    /// What a person should see to in the lists of the card kernel.
-    fn card_data(&self) -> Vec<Finding> {
-        let Some(data) = &self.card_data else { return Vec::new() };
-        let (known, now) = (data.known(), self.clock.now());
-        let day = |at: Time| {
+    /// Today, and the last day whose CA keys end soon, YYYYMMDD in the terminal's zone.
+    fn days(&self) -> [u32; 2] {
+        let now = self.clock.now();
+        [now, now + SOON].map(|at| {
             let local = self.config.terminal.zone.local(at);
             let year = u32::try_from(local.year()).unwrap_or(0);
             year * 10_000 + u32::from(u8::from(local.month())) * 100 + u32::from(local.day())
-        };
-        let mut found = ca_keys(data.expired(), known.ends, day(now), day(now + SOON));
+        })
+    }
+
+    /// The lists of the card kernel; `given`: the downloads of the accounts, in their order.
+    pub fn emv_lists(&self) -> Option<EmvLists> {
+        let [today, soon] = self.days();
+        self.card_data.as_ref().map(|data| data.listed(today, soon))
+    }
+
+    /// What a person should see to in the lists of the card kernel.
+    fn card_data(&self) -> Vec<Finding> {
+        let Some(data) = &self.card_data else { return Vec::new() };
+        let (known, [today, soon]) = (data.known(), self.days());
+        let mut found = ca_keys(data.expired(), known.ends(), today, soon);
         found.extend(known.unused.map(|why| Finding::degraded("downloads-not-used").with("why", why)));
         found
     }

@@ -3,8 +3,9 @@
 //! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last
 //! four digits stay; what an app wrote, what passwords are checked against and the names of people are left
 //! out.
-use crate::terminal_service::TerminalService;
+use crate::{card_log, terminal_service::TerminalService};
 use flate2::{Compression, write::GzEncoder};
+use payterm_hosts::icc_shown;
 use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use std::io::Write;
 const MAX_BYTES: usize = 2 << 20;
 /// Journal records in it. 200: some tens of transactions.
 const RECORDS: u32 = 200;
+/// Runs of cards whose decisions are in it. 50: some 5 KiB each.
+const CARD_RUNS: usize = 50;
 /// Names of fields that are left out: an app's notes, pages and invoices, verifiers of passwords, a person
 /// to talk to.
 const LEFT_OUT: [&str; 7] = ["note", "page", "invoice", "verifier", "contact", "phone", "email"];
@@ -48,20 +51,25 @@ impl TerminalService {
             ("papers.json", pretty(&self.papers(&me).await?)),
             ("totals.json", pretty(&self.totals(&me).await?)),
         ];
+        let dir = self.config.store.dir.clone();
+        let runs = tokio::task::spawn_blocking(move || card_log::last_runs(&dir, CARD_RUNS));
+        let runs = runs.await.unwrap_or_default();
         let logs = self.log_lines.map(|lines| lines()).unwrap_or_default();
         // Very long lines and records: the older half goes until it fits.
         let mut part = 1;
         loop {
             let newest = |n: usize| n - n / part;
             let journal: String = entries.iter().skip(newest(entries.len())).map(journal_line).collect();
-            let log: String = logs.iter().skip(newest(logs.len())).map(|l| last_four(l) + "\n").collect();
-            files.extend([("journal.jsonl", journal), ("log.txt", log)]);
+            let tail = |lines: &[String]| -> String {
+                lines.iter().skip(newest(lines.len())).map(|l| last_four(l) + "\n").collect()
+            };
+            files.extend([("journal.jsonl", journal), ("log.txt", tail(&logs)), ("cards.log", tail(&runs))]);
             let bytes = packed(&files, self.clock.now().0)
                 .map_err(|e| Fault::WrongState { rule: format!("the bundle cannot be packed: {e}") })?;
             if bytes.len() <= MAX_BYTES || part > 1 << 12 {
                 return Ok(bytes);
             }
-            files.truncate(files.len() - 2);
+            files.truncate(files.len() - 3);
             part *= 2;
         }
     }
@@ -89,13 +97,16 @@ fn journal_line(entry: &Entry) -> String {
     format!("{json}\n")
 }
 
-/// Numbers to their last four digits; [`LEFT_OUT`] is not ours to pass on.
+/// Numbers to their last four digits, EMV data (`icc`) without scripts; [`LEFT_OUT`] is not ours to pass on.
 fn strip(value: &mut Value) {
     match value {
         Value::String(text) => *text = last_four(text),
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Object(map) => {
             LEFT_OUT.iter().for_each(|name| drop(map.remove(*name)));
+            if let Some(Value::String(icc)) = map.get_mut("icc") {
+                *icc = hex::decode(&icc).ok().and_then(|icc| icc_shown(&icc)).unwrap_or_default();
+            }
             map.values_mut().for_each(strip);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -141,13 +152,15 @@ mod tests {
             "a": ["13**7788", 1, null],
             "set": {"operator": "01", "verifier": "$argon2id$x"},
             "content": {"invoice": {"title": "t"}},
+            "answer": {"icc": "8A02303072098607842400020211FF"},
             "draft": {"city": "s", "contact": "w", "phone": "1", "email": "e"},
         });
         strip(&mut json);
         assert_eq!(
             json,
             json!({"outcome": {"masked_pan": "***************0003"}, "a": ["****7788", 1, null],
-            "set": {"operator": "01"}, "content": {}, "draft": {"city": "s"}})
+            "set": {"operator": "01"}, "content": {}, "draft": {"city": "s"},
+            "answer": {"icc": "8A=3030 72=(9 hidden)"}})
         );
     }
 }

@@ -22,6 +22,7 @@ use payterm_schema::{
     SelfTest, Terminal,
     account::Stan,
     config::{Config, Language},
+    emv_lists::EmvLists,
     offline::{OfflineAnswer, QueueAct},
     onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
@@ -297,8 +298,12 @@ impl Terminal for TerminalService {
         _: &'a Caller,
         amount: Money,
         account: Option<AccountId>,
-    ) -> Reply<'a, OfflineAnswer> {
-        boxed(self.offline_answer(amount, account))
+    ) -> Reply<'a, Vec<OfflineAnswer>> {
+        boxed(self.offline_answers(amount, account))
+    }
+
+    fn emv_lists(&self) -> Reply<'_, Option<EmvLists>> {
+        boxed(async { Ok(self.examiner.emv_lists()) })
     }
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {

@@ -8,6 +8,7 @@ use payterm_schema::{
     AccountId, Caller, Device, DeviceState, Fault, InhibitReason, Kind, Money, Notice, Outcome, Phase,
     Request, RequestKey, Screen, SelfTest, Stan, Status, Terminal,
     config::Language,
+    emv_lists::EmvLists,
     offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule, QueueAct},
     onboarding::{OfferShown, OnboardingShown, Problem, Step},
     operator::{OperatorRequest, Operators},
@@ -269,13 +270,13 @@ impl Terminal for Fake {
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
         self.did(format!("{act:?}"))
     }
-    /// Yes up to CNY 5.00.
+    /// Up to CNY 5.00 by the merchant and the card; never by a card that cannot go online.
     fn offline_why<'a>(
         &'a self,
         _: &'a Caller,
         amount: Money,
         of: Option<AccountId>,
-    ) -> Reply<'a, OfflineAnswer> {
+    ) -> Reply<'a, Vec<OfflineAnswer>> {
         self.log.lock().unwrap().push(format!("why {} {of:?}", amount.value()));
         let (limit, minor) = (500, amount.minor());
         let sum = Check {
@@ -285,13 +286,20 @@ impl Terminal for Fake {
             now: Some(minor),
         };
         let clock = Check { rule: OfflineRule::Clock, passed: true, limit: None, now: None };
-        let judgement = Judgement {
-            offline_authority: OfflineAuthority::Merchant,
-            allowed: sum.passed,
-            by: sum,
-            exposure: Exposure { count: 1, minor: 2 },
+        let off = Check { rule: OfflineRule::Off, passed: false, limit: None, now: None };
+        let account = of.unwrap_or(account());
+        let answer = |offline_authority, by: Check, exposure, checks: &[Check]| OfflineAnswer {
+            account: account.clone(),
+            judgement: Judgement { offline_authority, allowed: by.passed, by, exposure },
+            checks: checks.to_vec(),
         };
-        now(Ok(OfflineAnswer { account: of.unwrap_or(account()), judgement, checks: vec![clock, sum] }))
+        let exposure = Exposure { count: 1, minor: 2 };
+        let none = Exposure::default();
+        now(Ok(vec![
+            answer(OfflineAuthority::Merchant, sum, exposure, &[clock, sum]),
+            answer(OfflineAuthority::Card, sum, none, &[clock, sum]),
+            answer(OfflineAuthority::CardUnableOnline, off, none, &[off, clock, sum]),
+        ]))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = sample::outcome(key("till", "a"), 9, Status::Approved, Kind::Sale).into();
@@ -353,6 +361,9 @@ impl Terminal for Fake {
     }
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
         now(Ok(None))
+    }
+    fn emv_lists(&self) -> Reply<'_, Option<EmvLists>> {
+        now(Ok(Some(sample::emv_lists())))
     }
     fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
         self.did(format!("language {}", language.tag()))

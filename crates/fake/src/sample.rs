@@ -2,6 +2,8 @@
 use payterm_schema::{
     AccountId, Authority, Batch, Class, Currency, Device, DeviceKind, DeviceState, Fault, HostAnswer, Kind,
     Money, Outcome, Record, Request, RequestKey, RequestRecord, Screen, SelfTest, Stan, Status, Time,
+    config::ExpiredKeys,
+    emv_lists::{EmvLists, EmvSource, ListedAid, ListedKey, ListedTap, Origin, RevokedCertificate, Validity},
     host::{EntryMode, FieldView, FrameTrace, KeysVerdict, MacVerdict, Plan, ReversalReason},
     onboarding::{OfferShown, Problem},
     operator::{OperatorId, OperatorInfo, Operators, TerminalLock},
@@ -344,4 +346,53 @@ pub fn offer() -> OfferShown {
         ]
     }))
     .unwrap()
+}
+
+/// Lists of a file and a download, with a key that has ended, and one that the host has replaced.
+pub fn emv_lists() -> EmvLists {
+    let file = Origin::File("/etc/payterm/emv-parameters.toml".into());
+    let host = Origin::Host(account());
+    let key = |index: &str, last_day: &str, validity, origin: &Origin, replaced| ListedKey {
+        rid: "A000000333".into(),
+        index: index.into(),
+        bits: 1152,
+        checksum: "0102030405060708090A0B0C0D0E0F1011121314".into(),
+        last_day: Some(last_day.into()),
+        validity,
+        origin: origin.clone(),
+        replaced,
+    };
+    EmvLists {
+        sources: vec![
+            EmvSource { origin: file.clone(), version: 3, sha256: "ab".repeat(32) },
+            EmvSource { origin: host.clone(), version: 1, sha256: "cd".repeat(32) },
+        ],
+        unused: None,
+        expired_keys: ExpiredKeys::Use,
+        aids: vec![ListedAid {
+            aid: "A000000333010101".into(),
+            partial: true,
+            version: "0030".into(),
+            floor: 20_000,
+            threshold: 0,
+            target_percent: 0,
+            most_percent: 99,
+            denial: "0000000000".into(),
+            online: "FC00000000".into(),
+            default: "FC00000000".into(),
+            online_pin: true,
+            tap: Some(ListedTap { floor: 0, limit: 5_000_000, no_cvm: 100_000 }),
+            origin: file.clone(),
+            replaced: Vec::new(),
+        }],
+        keys: vec![
+            key("02", "20241231", Validity::Ended, &file, Vec::new()),
+            key("03", "20260331", Validity::Ends, &host, vec![file.clone()]),
+        ],
+        revoked: vec![RevokedCertificate {
+            rid: "A000000333".into(),
+            index: "02".into(),
+            serial: "000123".into(),
+        }],
+    }
 }

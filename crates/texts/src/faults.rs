@@ -63,7 +63,7 @@ impl Texts {
         }
         match rule.split_once(": ").map(|(head, rest)| (self.own(head), rest)) {
             Some((Some(head), rest)) => {
-                self.get("rule-with-cause", &[("rule", &head), ("cause", &clean(rest))])
+                self.get("rule-with-cause", &[("rule", &head), ("cause", &self.kernel(rest))])
             }
             Some((None, _)) | None => clean(rule),
         }

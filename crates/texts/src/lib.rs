@@ -8,6 +8,7 @@ mod escpos;
 mod face;
 mod faults;
 mod font;
+mod kernel;
 mod letters;
 mod markup;
 mod onboarding;

@@ -26,12 +26,15 @@ macro_rules! locale {
             include_str!(concat!("../locales/", $tag, "/selftest.ftl")),
             include_str!(concat!("../locales/", $tag, "/faults.ftl")),
             include_str!(concat!("../locales/", $tag, "/onboarding.ftl")),
+            include_str!(concat!("../locales/", $tag, "/emv.ftl")),
         ]
     };
 }
 /// The files of each language, in the same order.
-pub(crate) const ZH_CN: [&str; 10] = locale!("zh-CN");
-pub(crate) const EN: [&str; 10] = locale!("en");
+pub(crate) const ZH_CN: [&str; 11] = locale!("zh-CN");
+pub(crate) const EN: [&str; 11] = locale!("en");
+/// Which of them has the sentences of the card kernel.
+pub(crate) const EN_EMV: usize = 10;
 
 /// The texts of one language. Copies freely; a language is parsed once a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

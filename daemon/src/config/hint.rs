@@ -27,13 +27,23 @@ pub fn of_serde(message: &str, field: &str, value: Option<&Value>) -> Told {
     if let Some((unknown, known)) = unknown("field", message) {
         let old = RENAMED.iter().find(|(old, new)| *old == unknown && known.contains(new));
         let near = nearest(unknown, known.iter().copied());
-        let hint = match (old, near) {
-            (Some((old, new)), _) => format!("{new} was called {old}"),
-            (None, _) if field.starts_with("device[") && MOVED.contains(&unknown) => {
-                format!("{unknown} of a device is in [device.options] now")
+        let of_device = field.starts_with("device[");
+        let option = OPTIONS.iter().find(|(option, _)| of_device && *option == unknown);
+        let known_are = || match known.as_slice() {
+            [] => "there are none".into(),
+            known => format!("known are {}", known.join(", ")),
+        };
+        let hint = match (old, option, near) {
+            (Some((old, new)), ..) => format!("{new} was called {old}"),
+            (None, Some((_, driver)), None) if field.contains("].options") => {
+                format!("{unknown} is an option of driver {driver:?}; {}", known_are())
             }
-            (None, Some(near)) => meant(near.to_owned()),
-            (None, None) => elsewhere(unknown).unwrap_or_else(|| format!("known are {}", known.join(", "))),
+            (None, Some((_, driver)), _) => {
+                format!("{unknown} is an option of driver {driver:?}, in [device.options]")
+            }
+            (None, None, Some(near)) => meant(near.to_owned()),
+            (None, None, None) if field.contains("].options") => known_are(),
+            (None, None, None) => elsewhere(unknown).unwrap_or_else(known_are),
         };
         let table = near.filter(|_| field == unknown).map(str::to_owned);
         return Told { rule: "unknown key".into(), hint: Some(hint), table };
@@ -71,8 +81,17 @@ const RENAMED: [(&str, &str); 6] = [
     ("ways", "modes"),
     ("utc_offset_minutes", "zone"),
 ];
-/// Keys of a device that were once the table's own, and are options of its driver.
-const MOVED: [&str; 2] = ["paper_mm", "confirm"];
+/// Options of our drivers, which are no keys of a device's table itself.
+const OPTIONS: [(&str, &str); 8] = [
+    ("paper_mm", "escpos"),
+    ("confirm", "escpos"),
+    ("model", "escpos"),
+    ("idle_release_ms", "escpos"),
+    ("status_every_ms", "escpos"),
+    ("reader", "pcsc"),
+    ("card", "virtual"),
+    ("size", "virtual"),
+];
 
 /// The word that is refused, and those that are known.
 fn unknown<'m>(what: &str, message: &'m str) -> Option<(&'m str, Vec<&'m str>)> {

@@ -54,6 +54,8 @@ fn files(dir: &Path) {
     put("bank-key.pem", &made.signing_key.serialize_pem());
     put("notes.txt", "no certificate\n");
     put("half.toml", "name = \"half\"\n");
+    let aid = "[[aid]]\naid = \"A000000333010101\"\nversion = \"0030\"\n";
+    put("twice.toml", &format!("version = 1\n{aid}{aid}"));
     put("open.key", &"0123456789abcdef".repeat(4));
     fs::set_permissions(dir.join("open.key"), fs::Permissions::from_mode(0o644)).unwrap();
     fs::create_dir(dir.join("templates")).unwrap();

@@ -1,7 +1,7 @@
 //! Obligations to the acquirer, and papers that wait.
 use crate::{
     row::{Interface, methods},
-    types::{Dict, Dicts, Text},
+    types::{Dicts, Text},
 };
 use payterm_schema::{
     AccountId, Money,
@@ -41,10 +41,10 @@ methods! { NAME;
     /// The supervisor gives it up: asked at the keypad; answers when that has ended. Managers only.
     WriteOff(txn: u64, why: String) [Supervised, All, Long]
         |asked| asked.terminal().queue(asked.caller, QueueAct::WriteOff { txn, why }).await;
-    /// Would a sale be accepted while the host cannot be reached, by which rule, limit and exposure? An empty
-    /// account: the first of the currency.
+    /// Would a sale be accepted without the host, by the merchant, the card, and a card while the host cannot
+    /// be reached: by which rule, limit and exposure? An empty account: the first of the currency.
     OfflineWhy(amount: String, currency: String, account: Text<Option<AccountId>>)
-        -> answer: Dict<OfflineAnswer> [Apps, Nobodys, Moment] |asked| {
+        -> answers: Dicts<OfflineAnswer> [Apps, Nobodys, Moment] |asked| {
         let amount = Money::parse(&amount, currency.parse()?)?;
         asked.terminal().offline_why(asked.caller, amount, account).await
     };

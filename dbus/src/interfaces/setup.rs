@@ -3,7 +3,7 @@ use crate::{
     row::{Interface, methods},
     types::{Dict, Maybe, Text},
 };
-use payterm_schema::{SelfTest as Report, config::Language};
+use payterm_schema::{SelfTest as Report, config::Language, emv_lists::EmvLists as Lists};
 
 pub(crate) const NAME: &str = "org.payterm.Terminal1.Setup";
 
@@ -21,6 +21,9 @@ methods! { NAME;
     /// Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language.
     SetLanguage(language: Text<Language>) [Managers, Nobodys, Moment]
         |asked| asked.terminal().set_language(asked.caller, language).await;
+    /// Applications and CA keys that the card kernel works with, and where each came from; empty without [emv].
+    EmvLists() -> lists: Maybe<Lists> [Apps, Nobodys, Moment]
+        |asked| asked.terminal().emv_lists().await;
     /// Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data.
     SupportBundle() -> archive: Vec<u8> [Managers, All, Moment]
         |asked| asked.terminal().support_bundle(asked.caller).await;

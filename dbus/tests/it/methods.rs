@@ -102,6 +102,7 @@ async fn every_method_answers_what_the_terminal_said() {
         c.set_language(&who, Language::En).await.unwrap();
         assert!(w.fake.has_done(&format!("self-test {}", n == 0)) && w.fake.has_done("language en"));
         assert_eq!(c.last_self_test().await, Ok(None));
+        assert_eq!(c.emv_lists().await, w.fake.emv_lists().await);
         assert_eq!(c.support_bundle(&who).await, w.fake.support_bundle(&who).await);
     }
 }

@@ -38,14 +38,14 @@ impl Config {
             "nobody can pay: it needs an [[account]], or [tms] to apply for one",
             &["account", "tms"],
         );
-        // Taps are answered "not supported yet", and inserted cards are without [emv].
-        let chip = self.emv.is_some() && has(DeviceKind::ChipReader);
+        // Without [emv] cards that are inserted or tapped are answered "not supported yet".
+        let chip = self.emv.is_some() && (has(DeviceKind::ChipReader) || has(DeviceKind::ContactlessReader));
         let typed = self.flow.typed_pan && has(DeviceKind::Keypad);
         needs(
             has(DeviceKind::MagneticReader) || has(DeviceKind::Scanner) || chip || typed,
             "device",
-            "nobody can pay: it needs a [[device]] of kind \"magnetic_reader\", \"scanner\" or, with \
-             flow.typed_pan, \"keypad\"",
+            "nobody can pay: it needs a [[device]] of kind \"magnetic_reader\", \"scanner\", with [emv] \
+             \"chip_reader\" or \"contactless_reader\", or with flow.typed_pan \"keypad\"",
             &["device", "flow"],
         );
         needs(

@@ -282,6 +282,7 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     );
     search(Path::new("support bundle"), &unpacked);
     let has = |part: &[u8]| unpacked.windows(part.len()).any(|w| w == part);
+    assert!(has(b"the card gives ARQC"), "the decisions of its cards");
     assert!(
         has(b"***4801") && !has(b"621234*") && !has(&hex::decode("0123456789ABCDEFFEDCBA9876543210")?),
         "the last four, no key"

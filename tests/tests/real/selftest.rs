@@ -231,6 +231,7 @@ async fn the_bundle_holds_what_customer_service_needs() -> Done {
         files.insert(entry.path()?.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned(), text);
     }
     let names = [
+        "cards.log",
         "config.toml",
         "devices.json",
         "journal.jsonl",

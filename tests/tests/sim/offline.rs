@@ -1,10 +1,11 @@
 //! Payments without the host: who may, by which rule, what is told, and how the queue goes out.
-use payterm_core::{Effect, Input, Machine};
+use payterm_core::{Effect, Input, Machine, Settings};
 use payterm_schema::{
     Fault, Kind, Record, RequestRecord, Status, Time,
+    card::Interface,
     config::OfflineLimits,
     host::MessageKind,
-    offline::{Judgement, OfflineAuthority, OfflineRule, QueueAct},
+    offline::{Judgement, OfflineAnswer, OfflineAuthority, OfflineRule, QueueAct},
     outcome::{Authority, Forwarding},
     record::ObligationState,
     settlement::{Settlement, UnpaidLine},
@@ -233,6 +234,7 @@ fn contact_and_clock() {
     let hours = |h: i64| Time(w.now.0 + h * 3_600_000);
     let ask = |now: Time, state: &payterm_core::State| {
         payterm_core::offline::beforehand(&w.settings, &w.settings.accounts[0], state, None, now, 1_000)
+            .first()
             .map(|a| (a.judgement.allowed, a.judgement.by.rule))
     };
     let state = w.machine.state();
@@ -253,6 +255,39 @@ fn contact_and_clock() {
     let mut m = Machine::replay(w.settings.clone(), None, w.journal.clone()).expect("replay");
     m.boot(Time(w.now.0 - 3_600_000), "test", &[up()]);
     assert_eq!(ask(hours(0), m.state()), Some((false, OfflineRule::Clock)));
+}
+
+#[test]
+fn each_authority_says_beforehand_what_closes_it() {
+    let w = with(policy(), script([plain("a", 0)], []));
+    let ask = |change: &dyn Fn(&mut Settings)| {
+        let mut settings = w.settings.clone();
+        change(&mut settings);
+        let (account, state) = (&settings.accounts[0], w.machine.state());
+        let all = payterm_core::offline::beforehand(&settings, account, state, None, w.now, 1_000);
+        let told =
+            |a: &OfflineAnswer| (a.judgement.offline_authority, a.judgement.allowed, a.judgement.by.rule);
+        all.iter().map(told).collect::<Vec<_>>()
+    };
+    let (merchant, card) = (OfflineAuthority::Merchant, OfflineAuthority::Card);
+    let unable = OfflineAuthority::CardUnableOnline;
+    let swiped = (merchant, true, OfflineRule::Transaction);
+    let off = OfflineRule::Off;
+    assert_eq!(ask(&|_| ()), [swiped, (card, false, off), (unable, false, off)]);
+    let tables = |s: &mut Settings, chip: &[Interface], least: u64| {
+        let limits = OfflineLimits { per_transaction: Some(cny(999 + least)), ..policy() };
+        s.accounts[0].config.offline.card = Some(limits.clone());
+        s.accounts[0].config.offline.card_unable_online = Some(limits);
+        s.chip = chip.to_vec();
+    };
+    let closed = |rule| [swiped, (card, false, rule), (unable, false, rule)];
+    assert_eq!(ask(&|s| tables(s, &[], 1)), closed(OfflineRule::Instrument), "no reader runs chips");
+    let contact = [Interface::Contact];
+    assert_eq!(ask(&|s| tables(s, &contact, 0)), closed(OfflineRule::Transaction));
+    let open = [swiped, (card, true, OfflineRule::Transaction), (unable, true, OfflineRule::Transaction)];
+    assert_eq!(ask(&|s| tables(s, &contact, 1)), open);
+    let taps = ask(&|s| tables(s, &[Interface::Contactless], 1));
+    assert_eq!(taps, [open[0], open[1], (unable, false, OfflineRule::Instrument)], "a tap has spoken");
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! `paytermctl emv`: data objects, certificates and cards, without the terminal.
+//! `paytermctl emv`: data objects, certificates and cards, without the terminal; and the lists that it works
+//! with.
 //!
 //! Invariant: no card number, track or name is shown but masked, and no cryptogram of a card that is run.
 mod card;
 mod cert;
 mod decode;
+mod lists;
 mod log;
 mod objects;
 
-use crate::{Failure, secret, ui::Ui};
+use crate::{Failure, args::Global, secret, ui::Ui};
 use clap::Subcommand;
 use payterm_schema::{Fault, Time, zone::Zone};
 use zeroize::Zeroizing;
@@ -21,15 +23,17 @@ pub enum EmvAction {
     Cert(cert::Cert),
     Card(card::Card),
     Log(log::Log),
+    Lists(lists::Lists),
 }
 
-pub fn run(ui: &Ui, action: EmvAction) -> Result<u8, Failure> {
+pub async fn run(global: &Global, ui: &Ui, action: EmvAction) -> Result<u8, Failure> {
     secret::keep_in()?;
     match action {
         EmvAction::Decode(c) => c.run(ui),
         EmvAction::Cert(c) => c.run(ui),
         EmvAction::Card(c) => c.run(ui),
         EmvAction::Log(c) => c.run(ui),
+        EmvAction::Lists(c) => c.run(global, ui).await,
     }
 }
 

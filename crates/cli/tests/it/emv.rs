@@ -1,6 +1,7 @@
 //! `paytermctl emv`: data objects and certificates, without a terminal. Cards in a reader are run in
 //! `tests/tests/real/emv.rs`.
 use crate::common::*;
+use payterm_emv::Tag;
 use payterm_simulator::card::{PERSONAS, Personas, TestCard, ca_key_370};
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -76,6 +77,24 @@ async fn templates_are_indented_and_lists_taken_apart() {
     );
     let zh = run(&["decode", "DF7F0101", "--lang", "zh-CN"], "").await;
     assert_eq!(zh.out, "DF7F [1] 未知: 不显示\n");
+    let zh = run(&["decode", "95050000048000 9F38039F3704", "--lang", "zh-CN"], "").await;
+    assert_eq!(
+        zh.out,
+        [
+            "95 [5] 终端验证结果(TVR): 0000048000",
+            "    第 3 字节第 3 位:已采集联机 CVM",
+            "    第 4 字节第 8 位:超过终端最低限额",
+            "9F38 [3] 处理选项数据对象列表(PDOL): 9F3704",
+            "    9F37 不可预知数 [4]",
+            "",
+        ]
+        .join("\n")
+    );
+    // A script reads the same in every language.
+    let json = run(&["decode", "9505000004 8000", "--lang", "zh-CN", "--json"], "").await.json();
+    assert_eq!(json[0]["name"], "Terminal Verification Results");
+    let broken = run(&["decode", "9505", "--lang", "zh-CN"], "").await;
+    assert!(broken.err.contains("95:声明 5 字节,实有 0 字节"), "{}", broken.err);
 }
 
 #[tokio::test]
@@ -171,15 +190,21 @@ async fn number_track_name_and_what_nobody_knows_are_in_no_output() {
 const DAY: &str = "261202";
 const RID: [u8; 5] = [0xA0, 0, 0, 3, 0x33];
 
+fn test_card(persona: &str) -> TestCard {
+    TestCard::new(&Personas::parse(PERSONAS).unwrap(), persona, [0x26, 0x12, 0x02]).unwrap()
+}
+fn say(card: &mut TestCard, command: &[u8]) -> Vec<u8> {
+    let mut answer = card.answer(command);
+    let status = answer.split_off(answer.len() - 2);
+    assert_eq!(status, [0x90, 0], "{command:02X?}");
+    answer
+}
 /// All that a card says to a reader that selects its application and reads it.
 fn said(persona: &str, aid: &str) -> Vec<Vec<u8>> {
-    let mut card = TestCard::new(&Personas::parse(PERSONAS).unwrap(), persona, [0x26, 0x12, 0x02]).unwrap();
-    let mut say = |command: &[u8]| {
-        let mut answer = card.answer(command);
-        let status = answer.split_off(answer.len() - 2);
-        assert_eq!(status, [0x90, 0], "{command:02X?}");
-        answer
-    };
+    said_by(&mut test_card(persona), aid)
+}
+fn said_by(card: &mut TestCard, aid: &str) -> Vec<Vec<u8>> {
+    let mut say = |command: &[u8]| say(card, command);
     let aid = hex::decode(aid).unwrap();
     let fci = say(&[&[0, 0xA4, 4, 0, aid.len() as u8][..], &aid, &[0]].concat());
     let lists: usize = fci.windows(3).position(|w| w[..2] == [0x9F, 0x38]).map_or(0, |at| {
@@ -252,6 +277,76 @@ async fn certificates_are_recovered_and_explained() {
     // In Chinese too.
     let (zh, _) = cert(&debit, &["--lang", "zh-CN"]).await;
     assert!(zh.code == 0 && zh.out.contains("\u{7ed3}\u{8bba}"), "{}", zh.out);
+}
+
+#[tokio::test]
+async fn a_signature_with_a_cryptogram_is_checked_but_for_the_data_of_the_payment() {
+    let mut card = test_card("credit");
+    let mut all = said_by(&mut card, "A000000333010102");
+    let mut asked = 0;
+    for part in &all {
+        payterm_emv::tlv::each(part, &mut |object| {
+            if object.tag == Tag(0x8C) {
+                asked = payterm_emv::dol::entries(object.value).unwrap().iter().map(|(_, len)| len).sum();
+            }
+        })
+        .unwrap();
+    }
+    // An ARQC with CDA, for a payment of zeros.
+    all.push(say(&mut card, &[&[0x80, 0xAE, 0x90, 0, asked as u8][..], &vec![0; asked], &[0]].concat()));
+    let (text, page) = cert(&all, &[]).await;
+    let last = |page: &Value| page["steps"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((text.code, verdicts(&page).last().unwrap().as_str()), (23, "9F4B unknown"), "{}", text.out);
+    assert!(text.out.contains("not all there (9F37"), "{}", text.out);
+    all.push(vec![0x9F, 0x37, 4, 0, 0, 0, 0]);
+    let (text, page) = cert(&all, &[]).await;
+    assert_eq!((text.code, verdicts(&page).last().unwrap().as_str()), (0, "9F4B good"), "{}", text.out);
+    let step = last(&page);
+    assert_eq!((&step["cid"], step["cryptogram"].as_str().unwrap().len()), (&"80".into(), 16), "{step}");
+    assert_eq!(step["unchecked"], "hash over the data of the payment");
+    assert!(text.out.contains("Not checked") && text.out.contains("values of PDOL and CDOL"), "{}", text.out);
+    // Another kind of cryptogram is announced than is signed.
+    let answer = all.len() - 2;
+    let at = all[answer].windows(3).position(|w| w == [0x9F, 0x27, 1]).unwrap() + 3;
+    all[answer][at] = 0x40;
+    let (text, _) = cert(&all, &[]).await;
+    assert_eq!(text.code, 23);
+    assert!(text.out.contains("9F4B: its CID is not that of the answer (Book 2, CDA)"), "{}", text.out);
+    let (zh, _) = cert(&all, &["--lang", "zh-CN"]).await;
+    assert!(zh.out.contains("9F4B:CID 与应答不符"), "{}", zh.out);
+}
+
+#[tokio::test]
+async fn of_a_script_the_commands_headers_are_shown() {
+    let object = |tag: &str, value: &str| format!("{tag}{:02X}{value}", value.len() / 2);
+    let command = object("86", &format!("8424000210{}", "99887766".repeat(4)));
+    let blocks = object("86", "8418000004A1B2C3D4");
+    let script = [object("9F18", "00000001"), command.clone(), blocks, object("86", "841E0000")].concat();
+    let whole = object("72", &script);
+    let d = run(&["decode", &whole], "").await;
+    assert_eq!(
+        d.out,
+        [
+            "72 [47] Issuer Script Template 2",
+            "  9F18 [4] Issuer Script Identifier: 00000001",
+            "  86 [21] Issuer Script Command: 8424000210..",
+            "      PIN CHANGE/UNBLOCK",
+            "  86 [9] Issuer Script Command: 8418000004..",
+            "      APPLICATION UNBLOCK",
+            "  86 [4] Issuer Script Command: 841E0000",
+            "      APPLICATION BLOCK",
+            "",
+        ]
+        .join("\n")
+    );
+    for hex in [whole.as_str(), &command, &whole[..whole.len() - 2]] {
+        for arguments in [&["decode"][..], &["decode", "--json"], &["decode", "--lang", "zh-CN"]] {
+            let d = run(arguments, hex).await;
+            for part in ["99887766", "A1B2"] {
+                assert!(!d.out.contains(part) && !d.err.contains(part), "{} {}", d.out, d.err);
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -358,6 +453,8 @@ async fn the_decisions_of_a_transaction_are_read_from_the_state_directory() {
         let at = "Transaction 17, 2026-12-02 14:59:59";
         assert_eq!(d.out, format!("{at}\n  status 6A82\n\n{at}\n  TVR:  [31m\n"), "in order, cleaned");
     }
+    let zh = run(&[&log("17")[..], &["--lang", "zh-CN"]].concat(), "").await;
+    assert!(zh.out.contains("状态字 6A82"), "{}", zh.out);
     // An app's id that ends like a reference is another payment's.
     let d = run(&log("order-17"), "").await;
     assert!(d.code != 0 && d.err.contains("a number, or a reference"), "{}", d.err);

@@ -3,6 +3,7 @@
 mod apply;
 mod common;
 mod emv;
+mod emv_words;
 mod offline;
 mod pages;
 mod requests;

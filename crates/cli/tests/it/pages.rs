@@ -118,8 +118,48 @@ async fn batches_are_the_settled_ones_and_offline_why_names_the_card() {
         "{}",
         d.out
     );
+    let lines: Vec<_> = d.out.lines().filter(|l| l.starts_with("unionpay")).collect();
+    let by = [
+        "merchant's risk, offline: would be",
+        "chip, offline: would be",
+        "chip, unable to go online: would not",
+    ];
+    assert!(lines.len() == 3 && lines.iter().zip(by).all(|(l, by)| l.contains(by)), "{}", d.out);
+    assert!(!d.out.contains("no      the account has a table"), "what is off has no rows: {}", d.out);
+    let json = w.run(&["offline", "why", "--amount", "6.00", "--json"]).await.json();
+    let allowed: Vec<_> = json.as_array().unwrap().iter().map(|a| &a["allowed"]).collect();
+    assert_eq!(allowed, [false, false, false], "{json}");
     let d = w.run(&["--lang", "en", "reconcile", "--file", "/dev/null"]).await;
     assert!(d.out.contains("2 agree, 0 differ") && !d.out.contains("more"), "{}", d.out);
+}
+
+#[tokio::test]
+async fn lists_of_the_card_kernel_name_origin_limits_and_ends() {
+    let w = World::start().await;
+    let d = w.run(&["--lang", "en", "emv", "lists"]).await;
+    let rows: Vec<Vec<_>> = d.out.lines().map(|l| l.split_whitespace().collect()).collect();
+    let file = "/etc/payterm/emv-parameters.toml";
+    for row in [
+        format!("{file} 3 abababababababab"),
+        "unionpay 1 cdcdcdcdcdcdcdcd".into(),
+        format!(
+            "A000000333010101* 0030 20000 0 0-99% 0000000000 / FC00000000 / FC00000000 \
+             0 / 100000 / 5000000 {file}"
+        ),
+        format!(
+            "A000000333 02 1152 0102030405060708090A0B0C0D0E0F1011121314 2024-12-31 ENDED, in use {file}"
+        ),
+        format!(
+            "A000000333 03 1152 0102030405060708090A0B0C0D0E0F1011121314 2026-03-31 ENDS SOON unionpay {file}"
+        ),
+        "A000000333 02 000123".into(),
+    ] {
+        assert!(rows.contains(&row.split_whitespace().collect()), "{row}\n{}", d.out);
+    }
+    let json = w.run(&["emv", "lists", "--json"]).await.json();
+    assert_eq!(json["keys"][1]["origin"], serde_json::json!({"host": "unionpay"}));
+    assert_eq!(json["keys"][1]["replaced"], serde_json::json!([{"file": file}]));
+    assert_eq!(json["keys"][0]["validity"], "ended");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::{Pin, Serving, pin};
 use crate::{AccountSettings, Heard, Settings, State, context::Context, instrument::Presented, view};
 use payterm_schema::{
     Kind, Money, RequestRecord, Time,
+    card::Interface,
     config::BinRange,
     host::{EntryMode, Plan},
     icc::Icc,
@@ -95,6 +96,11 @@ fn checks(
                 .flatten()
                 .fold((1, minor), |(n, sum), m| (n + 1, sum + m.map_or(0, |m| m.minor()))),
         );
+    } else if by != OfflineAuthority::Merchant {
+        // A tap that cannot be sent has no word any more.
+        let inserted = by == OfflineAuthority::CardUnableOnline;
+        let runs = settings.chip.iter().any(|i| *i == Interface::Contact || !inserted);
+        all.push(plain(OfflineRule::Instrument, runs));
     }
     let online = state.accounts.get(id).and_then(|l| l.online).map(|at| now.since(at).0);
     let hours = online.map(|ms| u64::try_from(ms.max(0)).unwrap_or(0).div_ceil(HOUR.unsigned_abs()));
@@ -133,7 +139,8 @@ fn valid(expiry: &str, now: Time, offset_minutes: i32) -> bool {
     digits && month && expiry >= format!("{:02}{:02}", t.year().rem_euclid(100), u8::from(t.month())).as_str()
 }
 
-/// What a payment of this amount would be told, as far as no card is needed.
+/// What a payment of this amount would be told by each authority that judges by itself, as far as no card is
+/// needed.
 pub fn beforehand(
     settings: &Settings,
     account: &AccountSettings,
@@ -141,11 +148,14 @@ pub fn beforehand(
     heard: Option<&Heard>,
     now: Time,
     minor: u64,
-) -> Option<OfflineAnswer> {
-    let by = OfflineAuthority::Merchant;
-    let checks = checks(by, settings, account, state, heard, now, minor, None);
-    let judgement = Judgement::of(by, &checks, state.obligations.exposure(&account.config.id, by))?;
-    Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
+) -> Vec<OfflineAnswer> {
+    let answer = |by| {
+        let checks = checks(by, settings, account, state, heard, now, minor, None);
+        let judgement = Judgement::of(by, &checks, state.obligations.exposure(&account.config.id, by))?;
+        Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
+    };
+    let all = [OfflineAuthority::Merchant, OfflineAuthority::Card, OfflineAuthority::CardUnableOnline];
+    all.into_iter().filter_map(answer).collect()
 }
 
 /// A card that is tapped may approve a payment of this amount by itself, as far as can be said before its

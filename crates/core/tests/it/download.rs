@@ -88,7 +88,7 @@ fn given(till: &Till) -> Option<Arc<EmvParameters>> {
 }
 fn used(step: &Step) -> Vec<Arc<EmvParameters>> {
     let used = |e: &Effect| if let Effect::UseDownloads { all } = e { Some(all.clone()) } else { None };
-    step.effects.iter().find_map(used).unwrap_or_default()
+    step.effects.iter().find_map(used).unwrap_or_default().into_iter().map(|(_, given)| given).collect()
 }
 /// What a step tells of downloads.
 fn told(step: &Step) -> Vec<Notice> {

@@ -8,9 +8,9 @@ use payterm_schema::icc::{self, Icc};
 
 /// Data objects of which no message has a use, and which are long: certificates and keys, signatures, lists
 /// of a card, addresses.
-const LEFT_OUT: [u32; 24] = [
+const LEFT_OUT: [u32; 23] = [
     0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x92, 0x93, 0x94, 0x97, 0x5F50, 0x9F2D, 0x9F2E, 0x9F2F, 0x9F32, 0x9F38,
-    0x9F46, 0x9F47, 0x9F48, 0x9F49, 0x9F4A, 0x9F4B, 0x9F4F, 0x86, 0x83,
+    0x9F46, 0x9F47, 0x9F48, 0x9F49, 0x9F4A, 0x9F4B, 0x9F4F, 0x83,
 ];
 /// Data objects of a card's records that messages and slips name.
 const NAMED: [u32; 8] = [0x50, 0x84, 0x5F28, 0x5F34, 0x9F08, 0x9F12, 0x9F63, 0x9F74];
@@ -33,9 +33,7 @@ pub(super) fn of(tags: &Tags) -> Vec<u8> {
 
 fn goes(row: &Row) -> bool {
     let Tag(tag) = row.tag;
-    !row.sensitive
-        && !LEFT_OUT.contains(&tag)
-        && icc::Tag::new(tag).is_some_and(|tag| tag.check().is_ok() && !icc::Tag::SCRIPTS.contains(&tag))
+    !row.sensitive && !LEFT_OUT.contains(&tag) && icc::Tag::new(tag).is_some_and(|tag| tag.check().is_ok())
 }
 
 /// It is the terminal's or the issuer's, or the card's own word on this payment.

@@ -1,7 +1,7 @@
 //! A card's certificates and signatures step by step, for people: what each gives back, and the check that
 //! fails (EMV 4.4 Book 2). The checks are those of a run.
 use super::{
-    Flaw, Keys, Recovered,
+    CardKey, Flaw, Keys, Recovered,
     certificate::{self, CARD, Fields, ISSUER, PIN, Place},
     key::PublicKey,
 };
@@ -11,6 +11,9 @@ use crate::{
     records::{Records, locate},
 };
 use zeroize::Zeroizing;
+
+/// What every signature with a cryptogram is over: the unpredictable number (9F37).
+const UNPREDICTABLE: &[u8] = &[0x9F, 0x37, 4];
 
 /// A certificate or signature.
 pub struct Shown {
@@ -34,6 +37,16 @@ pub enum Content {
         hash_algorithm: u8,
         number: Vec<u8>,
         more: usize,
+    },
+    /// What a combined signature holds. Its hash over the data of the payment is not checked: what card and
+    /// terminal told each other is not all known.
+    Combined {
+        hash_algorithm: u8,
+        number: Vec<u8>,
+        /// 9F27.
+        cid: u8,
+        /// 9F26.
+        cryptogram: [u8; 8],
     },
 }
 /// A certificate's fields.
@@ -100,33 +113,57 @@ pub fn chain(keys: Keys<'_>, rid: [u8; 5], tags: &Tags, signed: Option<&[u8]>, d
         let key = certificate::pin_key(keys, rid, tags);
         all.push(Shown { verdict: Verdict::of(&key, true), ..opened(Some(&issuer), tags, &PIN) });
     }
-    if let (Some(card), Some(signature)) = (card, tags.get(super::DYNAMIC)) {
-        // By INTERNAL AUTHENTICATE what the DDOL asks for, with a cryptogram 9F37, in a tap 9F37 and these.
-        let tap = tags.has(Tag(0x9F69)).then_some(&[0x9F, 0x37, 4, 0x9F, 0x02, 6, 0x5F, 0x2A, 2][..]);
-        let own = tags.get(Tag(0x9F49)).unwrap_or(ddol);
-        let ways = [Some(own), Some(&[0x9F, 0x37, 4][..]), tap];
-        let mut verdict = Verdict::Unknown;
-        for list in ways.into_iter().flatten() {
-            let entries = dol::entries(list).unwrap_or_default();
-            if entries.is_empty() || entries.iter().any(|(tag, _)| !tags.has(*tag)) {
-                continue;
-            }
-            let mut values = dol::fill(list, tags).unwrap_or_default();
-            if Some(list) == tap {
-                values.extend_from_slice(tags.get(Tag(0x9F69)).unwrap_or_default());
-            }
-            verdict = Verdict::of(&super::dynamic_data(&card, signature, &values), true);
-            if verdict == Verdict::Good {
-                break;
-            }
-        }
-        let content = recovered(&card.0, tags, super::DYNAMIC, 0x05).and_then(|r| {
-            let (hash_algorithm, number, more) = super::dynamic_parts(r.content()).ok()?;
-            Some(Content::Dynamic { hash_algorithm, number: number.to_vec(), more: more.len() })
-        });
-        all.push(Shown { tag: super::DYNAMIC, signer_len: Some(card.0.size()), content, verdict });
+    if let Some(card) = card
+        && let Some(signature) = tags.get(super::DYNAMIC)
+    {
+        all.push(dynamic(&card, signature, tags, ddol));
     }
     all
+}
+
+/// The signature 9F4B: of a card with CDA, and long enough, the one with a cryptogram in it.
+fn dynamic(card: &CardKey, signature: &[u8], tags: &Tags, ddol: &[u8]) -> Shown {
+    let recovered = recovered(&card.0, tags, super::DYNAMIC, 0x05);
+    let content = recovered.as_ref().and_then(|recovered| {
+        let (hash_algorithm, number, more) = super::dynamic_parts(recovered.content()).ok()?;
+        let number = number.to_vec();
+        let cda = tags.get(Tag(0x82)).is_some_and(|aip| aip.first().is_some_and(|byte| byte & 0x01 != 0));
+        Some(match more {
+            [cid, rest @ ..] if cda && !tags.has(Tag(0x9F69)) && rest.len() >= 28 => {
+                let cryptogram = *rest.first_chunk()?;
+                Content::Combined { hash_algorithm, number, cid: *cid, cryptogram }
+            }
+            _ => Content::Dynamic { hash_algorithm, number, more: more.len() },
+        })
+    });
+    // By INTERNAL AUTHENTICATE what the DDOL asks for, with a cryptogram 9F37, in a tap 9F37 and these.
+    let tap = tags.has(Tag(0x9F69)).then_some(&[0x9F, 0x37, 4, 0x9F, 0x02, 6, 0x5F, 0x2A, 2][..]);
+    let own = tags.get(Tag(0x9F49)).unwrap_or(ddol);
+    let ways = match content {
+        Some(Content::Combined { .. }) => [Some(UNPREDICTABLE), None, None],
+        _ => [Some(own), Some(UNPREDICTABLE), tap],
+    };
+    let mut verdict = Verdict::Unknown;
+    for list in ways.into_iter().flatten() {
+        let entries = dol::entries(list).unwrap_or_default();
+        if entries.is_empty() || entries.iter().any(|(tag, _)| !tags.has(*tag)) {
+            continue;
+        }
+        let mut values = dol::fill(list, tags).unwrap_or_default();
+        if Some(list) == tap {
+            values.extend_from_slice(tags.get(Tag(0x9F69)).unwrap_or_default());
+        }
+        verdict = Verdict::of(&super::dynamic_data(card, signature, &values), true);
+        if verdict == Verdict::Good {
+            break;
+        }
+    }
+    if let Some(Content::Combined { cid, .. }) = content
+        && tags.get(Tag(0x9F27)).is_some_and(|said| said != [cid])
+    {
+        verdict = Verdict::Wrong(Flaw::Cid);
+    }
+    Shown { tag: super::DYNAMIC, signer_len: Some(card.0.size()), content, verdict }
 }
 
 fn recovered(signer: &PublicKey, tags: &Tags, tag: Tag, format: u8) -> Option<Recovered> {

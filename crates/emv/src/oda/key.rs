@@ -108,10 +108,11 @@ impl CaKey {
         checksum: Option<[u8; 20]>,
     ) -> Result<Self, KeyFault> {
         let key = PublicKey::new(modulus, exponent)?;
-        if checksum.is_some_and(|sum| sum != sha1(&[&rid, &[index], modulus, exponent])) {
+        let key = Self { rid, index, key, until: None };
+        if checksum.is_some_and(|sum| sum != key.checksum()) {
             return Err(KeyFault::Checksum);
         }
-        Ok(Self { rid, index, key, until: None })
+        Ok(key)
     }
     /// The key with a last day, YYYYMMDD as a number, or none: from the next one on it authenticates no card.
     pub fn until(self, until: Option<u32>) -> Self {
@@ -120,6 +121,14 @@ impl CaKey {
     /// Last day on which it is used, YYYYMMDD as a number.
     pub fn last_day(&self) -> Option<u32> {
         self.until
+    }
+    /// Bytes of its modulus.
+    pub fn size(&self) -> usize {
+        self.key.size()
+    }
+    /// SHA-1 over RID, index, modulus and exponent.
+    pub fn checksum(&self) -> [u8; 20] {
+        sha1(&[&self.rid, &[self.index], &self.key.modulus(), self.key.exponent()])
     }
     /// RID and index, by which a card names it.
     pub fn name(&self) -> ([u8; 5], u8) {

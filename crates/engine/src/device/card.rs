@@ -89,9 +89,21 @@ struct Run {
     over: bool,
     /// Nobody hears its steps any more.
     ending: bool,
+    /// Where a PIN pad waits for the card's word on VERIFY.
+    pad: Weak<Answer>,
     events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
 }
+/// Takes the card's status word on VERIFY; none: it has none any more.
+type Answer = SyncSender<Option<u16>>;
 impl Run {
+    /// Nobody hears its steps any more. A pad that waits for the card is free at once: what the card makes of
+    /// a PIN that it was shown already is told to nobody, and counts in its tries all the same.
+    fn end(&mut self) {
+        (self.ending, self.asked) = (true, None);
+        if let Some(pad) = self.pad.upgrade() {
+            pad.try_send(None).ok();
+        }
+    }
     /// The card's next step, for who waits; the card's end is told to all.
     fn says(&mut self, step: Option<CardStep>) {
         self.over = matches!(step, None | Some(CardStep::Done { .. }));
@@ -120,7 +132,7 @@ pub enum Order {
         tag: u64,
         command: Verify,
         time: Duration,
-        answer: SyncSender<u16>,
+        answer: Arc<Answer>,
     },
     EndRun {
         tag: u64,
@@ -343,12 +355,12 @@ fn shown(
     up: &Up<CardReader>,
     tag: u64,
     said: Result<Zeroizing<Vec<u8>>, CardFault>,
-    answer: &SyncSender<u16>,
+    answer: &Answer,
 ) -> Result<Option<u64>, DeviceError> {
     let fault = match said.as_deref().map(|said| said.last_chunk()) {
         Ok(Some(sw)) => {
             // A pad that has stopped waiting is told nothing.
-            answer.try_send(u16::from_be_bytes(*sw)).ok();
+            answer.try_send(Some(u16::from_be_bytes(*sw))).ok();
             return Ok(Some(tag));
         }
         Ok(None) | Err(CardFault::Removed | CardFault::Mute) => None,
@@ -362,18 +374,30 @@ fn shown(
     }
 }
 
-/// Way of a PIN pad's thread to the reader's: no actor's message holds a PIN.
+/// Way of a PIN pad's thread to the reader's, for one VERIFY: no actor's message holds a PIN.
 struct PadPort {
     tag: u64,
     time: Duration,
     orders: Weak<SyncSender<Order>>,
+    answer: Option<Arc<Answer>>,
+    said: Receiver<Option<u16>>,
+}
+impl PadPort {
+    fn new(tag: u64, time: Duration, orders: Weak<SyncSender<Order>>, run: Option<&mut Run>) -> Self {
+        let (answer, said) = sync_channel(1);
+        let answer = run.map(|run| {
+            let answer = Arc::new(answer);
+            run.pad = Arc::downgrade(&answer);
+            answer
+        });
+        Self { tag, time, orders, answer, said }
+    }
 }
 impl CardPort for PadPort {
     fn verify(&mut self, command: Verify) -> Option<u16> {
-        let (answer, said) = sync_channel(1);
-        let order = Order::Verify { tag: self.tag, command, time: self.time, answer };
+        let order = Order::Verify { tag: self.tag, command, time: self.time, answer: self.answer.take()? };
         self.orders.upgrade()?.try_send(order).ok()?;
-        said.recv_timeout(self.time + PORT).ok()
+        self.said.recv_timeout(self.time + PORT).ok().flatten()
     }
 }
 
@@ -402,7 +426,8 @@ impl Handler<RunCard> for Shell<CardReader> {
         }
         let (asked, step) = oneshot::channel();
         let events = self.context.around.events.clone();
-        self.port.run = Some(Run { tag, asked: Some(asked), over: false, ending: false, events });
+        self.port.run =
+            Some(Run { tag, asked: Some(asked), over: false, ending: false, pad: Weak::new(), events });
         let time = CALL + self.command_time();
         self.order(Order::Run { tag, run }, time, ctx);
         Box::pin(async move { step.await.ok().flatten() })
@@ -427,7 +452,9 @@ impl Handler<OpenPort> for Shell<CardReader> {
     type Result = MessageResult<OpenPort>;
     fn handle(&mut self, OpenPort { tag, time }: OpenPort, _: &mut Context<Self>) -> Self::Result {
         self.pass();
-        let port: Box<dyn CardPort> = Box::new(PadPort { tag, time, orders: self.orders() });
+        let orders = self.orders();
+        let run = self.port.run.as_mut().filter(|run| run.tag == tag && !run.ending);
+        let port: Box<dyn CardPort> = Box::new(PadPort::new(tag, time, orders, run));
         MessageResult(port)
     }
 }
@@ -449,11 +476,55 @@ impl Handler<EndCard> for Shell<CardReader> {
         let mine = |run: &&mut Run| m.tag.is_none_or(|tag| tag == run.tag) && !run.ending;
         let Some(run) = self.port.run.as_mut().filter(mine) else { return };
         let tag = run.tag;
-        (run.ending, run.asked) = (true, None);
+        run.end();
         if let Some(interrupt) = &self.port.kernel {
             interrupt();
         }
         let time = ENDING + self.command_time();
         self.order(Order::EndRun { tag }, time, ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pad_is_free_as_soon_as_its_run_is_ended() {
+        let (orders, reader) = sync_channel(1);
+        let orders = Arc::new(orders);
+        let long = Duration::from_secs(60);
+        let new = || Run {
+            tag: 7,
+            asked: None,
+            over: false,
+            ending: false,
+            pad: Weak::new(),
+            events: Arc::new(|_| ()),
+        };
+        let verify = || Verify::plain(&[0x24; 8]);
+        let shows = |run: &mut Run| {
+            let mut port = PadPort::new(7, long, Arc::downgrade(&orders), Some(run));
+            let pad = std::thread::spawn(move || port.verify(verify()));
+            let Ok(Order::Verify { answer, .. }) = reader.recv() else { panic!("no VERIFY") };
+            (pad, answer)
+        };
+        let began = Instant::now();
+        // The card thinks.
+        let mut run = new();
+        let (pad, answer) = shows(&mut run);
+        run.end();
+        assert_eq!(pad.join().unwrap(), None);
+        answer.try_send(Some(0x9000)).unwrap_err();
+        // It answers; it is gone.
+        let (pad, answer) = shows(&mut new());
+        answer.try_send(Some(0x63C2)).unwrap();
+        assert_eq!(pad.join().unwrap(), Some(0x63C2));
+        let (pad, answer) = shows(&mut new());
+        drop(answer);
+        assert_eq!(pad.join().unwrap(), None);
+        // A run that is over has no way to a card.
+        assert_eq!(PadPort::new(7, long, Arc::downgrade(&orders), None).verify(verify()), None);
+        assert!(began.elapsed() < long);
     }
 }

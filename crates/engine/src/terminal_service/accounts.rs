@@ -60,11 +60,11 @@ impl TerminalService {
         Ok(own)
     }
 
-    pub(super) async fn offline_answer(
+    pub(super) async fn offline_answers(
         &self,
         amount: Money,
         account: Option<AccountId>,
-    ) -> Result<OfflineAnswer, Fault> {
+    ) -> Result<Vec<OfflineAnswer>, Fault> {
         let fits = |a: &&AccountSettings| {
             a.config.currency == amount.currency && account.as_ref().is_none_or(|id| *id == a.config.id)
         };
@@ -75,12 +75,11 @@ impl TerminalService {
             .find(fits)
             .ok_or_else(|| Fault::NoAccount { currency: amount.currency.to_string() })?;
         let (of, now, minor) = (of.clone(), self.clock.now(), amount.minor());
-        let id = of.config.id.clone();
         let beforehand = move |m: &Machine| {
             let heard = m.heard().get(&of.config.id);
             payterm_core::offline::beforehand(m.settings(), &of, m.state(), heard, now, minor)
         };
-        self.look(beforehand).await?.ok_or_else(|| Fault::not_found("offline policy", id.as_str()))
+        self.look(beforehand).await
     }
 
     pub(super) async fn reconciled(

@@ -335,8 +335,9 @@ fn text(ui: &Ui, page: &Page) -> String {
         out.extend(page.applications.iter().enumerate().map(line));
     }
     out += &title("cli-emv-log");
-    out.extend(page.log.iter().map(|line| format!("  {}\n", clean(line))));
+    out.extend(page.log.iter().map(|line| format!("  {}\n", ui.texts.kernel(line))));
     out += &title("cli-emv-results");
     out += &objects::page(ui, &page.results, 2);
-    out + &format!("\n{}\n", ui.say("cli-emv-end", &[("verdict", &page.verdict), ("why", &page.why)]))
+    let [verdict, why] = [&page.verdict, &page.why].map(|said| ui.texts.kernel(said));
+    out + &format!("\n{}\n", ui.say("cli-emv-end", &[("verdict", &verdict), ("why", &why)]))
 }

@@ -27,6 +27,9 @@ const DDOL: &[u8] = &[0x9F, 0x37, 4];
 /// What the card has said is read as data objects: its certificates and keys (8F, 90, 92, 9F32, 9F46 to
 /// 9F48), card number (5A), and, for the hash of the card's certificate, the answer to GET PROCESSING OPTIONS
 /// (82, 94) and all records in the order of 94. The name of the application is taken from 84, or --aid.
+///
+/// For a dynamic signature (9F4B): the answer that has it, and the terminal's unpredictable number (9F37).
+/// With CDA its hash over the data of the payment is not checked, since they are not all known.
 #[derive(Args)]
 pub struct Cert {
     /// Hexadecimal digits, with or without space; - = stdin, better for real card data.
@@ -204,6 +207,14 @@ struct Step {
     /// Data authentication code, or the card's dynamic number.
     #[serde(skip_serializing_if = "Option::is_none")]
     signed: Option<String>,
+    /// Signed beside it with CDA: kind of the cryptogram (9F27), and the cryptogram (9F26).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cryptogram: Option<String>,
+    /// What the verdict says nothing of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchecked: Option<&'static str>,
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -239,6 +250,14 @@ fn step(shown: &Shown) -> Step {
             signed: Some(hex::encode_upper(number)),
             ..step
         },
+        Some(Content::Combined { hash_algorithm, number, cid, cryptogram }) => Step {
+            hash_algorithm: Some(algorithm(*hash_algorithm, "SHA-1")),
+            signed: Some(hex::encode_upper(number)),
+            cid: Some(hex::encode_upper([*cid])),
+            cryptogram: Some(hex::encode_upper(cryptogram)),
+            unchecked: Some("hash over the data of the payment"),
+            ..step
+        },
         Some(Content::Certificate(certificate)) => {
             let Certificate { expiry: [month, year], serial, key_len, exponent_len, .. } = certificate;
             Step {
@@ -271,7 +290,7 @@ fn text(ui: &Ui, page: &Page) -> String {
     let index = page.index.clone().unwrap_or_else(|| ui.text("cli-none"));
     let mut out = ui.say("cli-emv-ca-key", &[("rid", &page.rid), ("index", &index)]) + "\n";
     for step in &page.steps {
-        out += &format!("\n{} {}\n", step.tag, step.name);
+        out += &format!("\n{} {}\n", step.tag, ui.texts.kernel(step.name));
         let none = ui.text("cli-none");
         let signer = step.signer_bits.map_or(none, |bits| ui.say("cli-emv-bits", &[("bits", &bits)]));
         let mut rows = vec![("cli-emv-signer", Some(signer))];
@@ -291,13 +310,19 @@ fn text(ui: &Ui, page: &Page) -> String {
             ),
             ("cli-emv-exponent", step.exponent_length.map(|n| n.to_string())),
             ("cli-emv-signed", step.signed.clone()),
+            ("cli-emv-cid", step.cid.clone()),
+            ("cli-emv-cryptogram", step.cryptogram.clone()),
         ]);
         let verdict = match step.verdict {
             "good" => ui.text("cli-emv-good"),
+            "unknown" if step.tag == "9F4B" => ui.text("cli-emv-not-known-dynamic"),
             "unknown" => ui.text("cli-emv-not-known"),
-            _ => ui.say("cli-emv-wrong", &[("why", &step.why.clone().unwrap_or_default())]),
+            _ => {
+                ui.say("cli-emv-wrong", &[("why", &ui.texts.kernel(step.why.as_deref().unwrap_or_default()))])
+            }
         };
         rows.push(("cli-emv-verdict", Some(verdict)));
+        rows.push(("cli-emv-unchecked", step.unchecked.map(|_| ui.text("cli-emv-payment-hash"))));
         let rows = rows.into_iter().filter_map(|(id, value)| Some((ui.text(id), value?)));
         out += &pairs(rows).lines().map(|line| format!("  {line}\n")).collect::<String>();
     }

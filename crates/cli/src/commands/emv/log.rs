@@ -2,7 +2,6 @@
 use crate::{Failure, ui::Ui};
 use clap::Args;
 use payterm_schema::{Fault, Time};
-use payterm_texts::clean;
 use serde::{Deserialize, Serialize};
 use std::{io, path::PathBuf};
 
@@ -57,7 +56,7 @@ impl Log {
             }));
         }
         ui.result(&runs, || {
-            let line = |line: &String| format!("  {}\n", clean(line));
+            let line = |line: &String| format!("  {}\n", ui.texts.kernel(line));
             let head = |run: &Run| ui.say("cli-emv-run", &[("txn", &run.txn), ("time", &ui.time(run.at))]);
             let page = |run: &Run| head(run) + "\n" + &run.log.iter().map(line).collect::<String>();
             runs.iter().map(page).collect::<Vec<_>>().join("\n")

@@ -10,6 +10,9 @@ use payterm_texts::clean;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+/// Command of an issuer's script.
+const SCRIPT_COMMAND: Tag = Tag(0x86);
+
 /// Data object.
 #[derive(Serialize)]
 pub struct Object {
@@ -103,16 +106,26 @@ pub fn primitive(tag: Tag, value: &[u8], manner: Manner) -> Object {
         name: row.map(|row| row.name),
         length: value.len(),
         hidden: shown.is_none(),
-        says: if shown.is_some() { explain::explain(tag, value) } else { Vec::new() },
+        says: match (tag, value) {
+            (SCRIPT_COMMAND, [_, ins, ..]) => vec![explain::command(*ins).into()],
+            _ if shown.is_some() => explain::explain(tag, value),
+            _ => Vec::new(),
+        },
         value: shown,
         objects: Vec::new(),
     }
 }
 
-/// First and last digits of a card number, from 5A or a track 2; all else is hidden.
+/// First and last digits of a card number, from 5A or a track 2; of a script's command CLA, INS, P1, P2 and
+/// length; all else is hidden.
 fn masked(tag: Tag, value: &[u8]) -> Option<String> {
-    if !matches!(tag, Tag(0x5A | 0x57 | 0x9F6B)) {
-        return None;
+    match (tag, value) {
+        (Tag(0x5A | 0x57 | 0x9F6B), _) => {}
+        (SCRIPT_COMMAND, [a, b, c, d, len, _, ..]) => {
+            return Some(hex::encode_upper([*a, *b, *c, *d, *len]) + "..");
+        }
+        (SCRIPT_COMMAND, _) => return Some(hex::encode_upper(value)),
+        _ => return None,
     }
     let digits = Zeroizing::new(hex::encode_upper(value));
     let number = digits.split(['D', 'F']).next().unwrap_or_default();
@@ -158,7 +171,7 @@ pub fn page(ui: &Ui, objects: &[Object], indent: usize) -> String {
     let line = |indent: usize, text: &str| format!("{:indent$}{}\n", "", clean(text));
     let mut out = String::new();
     for object in objects {
-        let name = object.name.map_or_else(|| ui.text("cli-emv-unknown"), Into::into);
+        let name = object.name.map_or_else(|| ui.text("cli-emv-unknown"), |name| ui.texts.kernel(name));
         let (tag, length) = (&object.tag, &object.length);
         let head = ui.say("cli-emv-object", &[("tag", tag), ("name", &name), ("length", length)]);
         let head = match &object.value {
@@ -167,7 +180,7 @@ pub fn page(ui: &Ui, objects: &[Object], indent: usize) -> String {
             Some(_) | None => head,
         };
         out += &line(indent, &head);
-        out.extend(object.says.iter().map(|says| line(indent + 4, says)));
+        out.extend(object.says.iter().map(|says| line(indent + 4, &ui.texts.kernel(says))));
         out += &page(ui, &object.objects, indent + 2);
     }
     out

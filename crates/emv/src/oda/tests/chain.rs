@@ -37,6 +37,7 @@ fn each_certificate_and_signature_is_good_and_told_by_its_fields() {
             }
             Content::Static { hash_algorithm, code } => signed.push((hash_algorithm, code.to_vec())),
             Content::Dynamic { hash_algorithm, number, more: _ } => signed.push((hash_algorithm, number)),
+            Content::Combined { .. } => panic!("no cryptogram is signed"),
         }
     }
     let number = card_front()[1..].to_vec();
@@ -96,6 +97,35 @@ fn a_taps_signature_is_over_its_own_values() {
     let signature = world.card.dynamic(&[&[4], &NUMBER[..]].concat(), &over);
     world.put(0x9F4B, &signature);
     assert_eq!(shown(&world, true)[4], (0x9F4B, Verdict::Good));
+}
+
+#[test]
+fn a_combined_signature_is_told_by_its_cryptogram() {
+    let mut world = signing();
+    let number = [&[4], &NUMBER[..]].concat();
+    let hash_of_the_payment = [0xEE; 20];
+    let combined = [&number[..], &[0x80], &[0xAC; 8], &hash_of_the_payment].concat();
+    let signature = world.card.dynamic(&combined, &UN);
+    world.put(0x9F4B, &signature);
+    let content = |world: &World| {
+        let mut all = world.with(|keys| chain(keys, RID, &world.tags, Some(&world.signed), DDOL));
+        all.remove(4).content
+    };
+    // A card without CDA may sign what it likes beside its number.
+    world.put(0x82, &[0x3C, 0]);
+    assert!(matches!(content(&world), Some(Content::Dynamic { more: 29, .. })));
+    world.put(0x82, &[0x3D, 0]);
+    let Some(Content::Combined { number, cid, cryptogram, .. }) = content(&world) else { panic!("no CDA") };
+    assert_eq!((number, cid, cryptogram), (NUMBER.to_vec(), 0x80, [0xAC; 8]));
+    assert_eq!(shown(&world, true)[4], (0x9F4B, Verdict::Good));
+    world.put(0x9F27, &[0x80]);
+    assert_eq!(shown(&world, true)[4], (0x9F4B, Verdict::Good));
+    world.put(0x9F27, &[0x40]);
+    assert_eq!(shown(&world, true)[4], (0x9F4B, Verdict::Wrong(Flaw::Cid)));
+    world.put(0x9F37, &[0; 4]);
+    world.put(0x9F27, &[0x80]);
+    assert_eq!(shown(&world, true)[4], (0x9F4B, Verdict::Wrong(Flaw::Hash(DYNAMIC))));
+    assert_eq!(shown(&world.without(0x9F37), true)[4], (0x9F4B, Verdict::Unknown));
 }
 
 #[test]
