@@ -139,6 +139,14 @@ impl Icc {
         self.0.iter().for_each(|element| put(element, &mut out));
         out
     }
+    /// Elements with what is in issuer scripts left out: as people may see them.
+    pub fn without_scripts(mut self) -> Self {
+        self.0
+            .iter_mut()
+            .filter(|(tag, _)| Tag::SCRIPTS.contains(tag))
+            .for_each(|(_, script)| script.clear());
+        self
+    }
     /// BER-TLV of the elements that `tags` names, in the order of that list.
     pub fn pick(&self, tags: &[Tag]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -277,6 +285,9 @@ mod tests {
         );
         let without_filling: Vec<u8> = bytes[..5].iter().chain(&bytes[6..]).copied().collect();
         assert_eq!(icc.bytes(), without_filling);
+        let shown = icc.clone().without_scripts();
+        assert_eq!(shown.pick(&[tag("71"), tag("DF31")]), [0x71, 0, 0x71, 0, 0xDF, 0x31, 1, 7]);
+        assert_eq!(Icc::parse(&shown.bytes()).as_ref(), Ok(&shown));
         let json = serde_json::to_string(&icc).unwrap();
         assert!(json.starts_with("\"9F2602AABB9505"), "{json}");
         assert_eq!(serde_json::from_str::<Icc>(&json).unwrap(), icc);

@@ -102,7 +102,7 @@ pub struct Explanation {
 pub struct ExplainedEntry {
     pub seq: u64,
     pub at: Time,
-    /// The record as JSON, in its stored form.
+    /// The record as JSON, in its stored form, but for what is in issuer scripts (EMV data 71 and 72).
     pub record: serde_json::Value,
 }
 

@@ -161,8 +161,8 @@ pub fn kernel(
     Ok(Some((make, data)))
 }
 
-/// What is wrong with `[emv]`, each with its key: a rule that is broken hides those behind it until its key is
-/// left out.
+/// What is wrong with `[emv]`, each with its key: a rule that is broken hides those behind it until its key
+/// is left out.
 pub fn broken(config: &Config, drivers: &Drivers) -> Vec<(String, String)> {
     let (mut config, mut all) = (config.clone(), Vec::<(String, String)>::new());
     while let Err(fault) = kernel(&config, drivers, None) {

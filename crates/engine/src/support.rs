@@ -5,8 +5,9 @@
 //! out.
 use crate::{card_log, terminal_service::TerminalService};
 use flate2::{Compression, write::GzEncoder};
-use payterm_hosts::icc_shown;
-use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
+use payterm_schema::{
+    Caller, Entry, Fault, Record, Terminal, config::Config, icc::Icc, record::RECORD_VERSION,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -93,20 +94,39 @@ fn pretty(value: &impl Serialize) -> String {
 
 fn journal_line(entry: &Entry) -> String {
     let mut json = serde_json::to_value(entry).unwrap_or_default();
+    hide_scripts(&mut json);
     strip(&mut json);
     format!("{json}\n")
 }
 
-/// Numbers to their last four digits, EMV data (`icc`) without scripts; [`LEFT_OUT`] is not ours to pass on.
+/// Record as JSON in its stored form, with what is in issuer scripts (`icc`) left out.
+pub(crate) fn shown(record: &Record) -> serde_json::Result<Value> {
+    let mut json = serde_json::to_value(record)?;
+    hide_scripts(&mut json);
+    Ok(json)
+}
+
+fn hide_scripts(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(hide_scripts),
+        Value::Object(map) => {
+            if let Some(icc) = map.get_mut("icc").filter(|icc| icc.is_string()) {
+                let shown = serde_json::from_value(icc.take()).map(Icc::without_scripts);
+                *icc = shown.and_then(serde_json::to_value).unwrap_or_default();
+            }
+            map.values_mut().for_each(hide_scripts);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Numbers to their last four digits; [`LEFT_OUT`] is not ours to pass on.
 fn strip(value: &mut Value) {
     match value {
         Value::String(text) => *text = last_four(text),
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Object(map) => {
             LEFT_OUT.iter().for_each(|name| drop(map.remove(*name)));
-            if let Some(Value::String(icc)) = map.get_mut("icc") {
-                *icc = hex::decode(&icc).ok().and_then(|icc| icc_shown(&icc)).unwrap_or_default();
-            }
             map.values_mut().for_each(strip);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -155,12 +175,13 @@ mod tests {
             "answer": {"icc": "8A02303072098607842400020211FF"},
             "draft": {"city": "s", "contact": "w", "phone": "1", "email": "e"},
         });
+        hide_scripts(&mut json);
         strip(&mut json);
         assert_eq!(
             json,
             json!({"outcome": {"masked_pan": "***************0003"}, "a": ["****7788", 1, null],
             "set": {"operator": "01"}, "content": {}, "draft": {"city": "s"},
-            "answer": {"icc": "8A=3030 72=(9 hidden)"}})
+            "answer": {"icc": "8A0230307200"}})
         );
     }
 }

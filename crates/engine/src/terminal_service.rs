@@ -194,7 +194,7 @@ impl Terminal for TerminalService {
                 .map(|job| self.papers.text(&job, job.attempts > 0))
                 .collect();
             let explained = |e: &payterm_schema::Entry| -> Option<ExplainedEntry> {
-                Some(ExplainedEntry { seq: e.seq, at: e.at, record: serde_json::to_value(&e.record).ok()? })
+                Some(ExplainedEntry { seq: e.seq, at: e.at, record: crate::support::shown(&e.record).ok()? })
             };
             Ok(Explanation {
                 outcome: found.outcome,

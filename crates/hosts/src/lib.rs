@@ -19,7 +19,7 @@ mod template;
 pub use build::{BuildError, Built, Station, build};
 pub use emv_download::{DownloadFault, TagRule};
 pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len, is_keep_alive, take_apart};
-pub use mask::{icc_shown, trace, trace_of, trace_of_none};
+pub use mask::{trace, trace_of, trace_of_none};
 pub use profile::{
     EmvForm, Expiry, Frame, KeepAlive, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, Profile,
     ProfileError, ReplyRow, Slice,

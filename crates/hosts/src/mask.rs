@@ -121,7 +121,7 @@ fn shown(profile: &Profile, n: u8, show: Option<&Show>, value: &[u8]) -> String 
         // As `Pan::masked`.
         Some(Mask::Pan) => ends(value, 6.min(value.len().saturating_sub(9)), 4),
         Some(Mask::Code) => code(profile, n, value).unwrap_or_else(hidden),
-        Some(Mask::Icc) => icc_shown(value).unwrap_or_else(hidden),
+        Some(Mask::Icc) => icc(value).unwrap_or_else(hidden),
     }
 }
 
@@ -157,7 +157,7 @@ fn code(profile: &Profile, n: u8, value: &[u8]) -> Option<String> {
 
 /// EMV data as `tag=value`, card data and scripts hidden; `None` when it is malformed or has a template that
 /// may hold card data.
-pub fn icc_shown(value: &[u8]) -> Option<String> {
+fn icc(value: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     for (tag, value) in elements(value).ok()? {
         parts.push(match tag.check() {

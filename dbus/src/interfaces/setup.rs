@@ -21,7 +21,7 @@ methods! { NAME;
     /// Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language.
     SetLanguage(language: Text<Language>) [Managers, Nobodys, Moment]
         |asked| asked.terminal().set_language(asked.caller, language).await;
-    /// Applications and CA keys that the card kernel works with, and where each came from; empty without [emv].
+    /// Applications and CA keys of the card kernel, and where each came from; empty without [emv].
     EmvLists() -> lists: Maybe<Lists> [Apps, Nobodys, Moment]
         |asked| asked.terminal().emv_lists().await;
     /// Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data.

@@ -14,8 +14,8 @@ use payterm_schema::{
 
 #[derive(Subcommand)]
 pub enum OfflineAction {
-    /// Would a sale be accepted without the host: by the merchant, by the card, by a card that is told that the
-    /// host cannot be reached; and by which rule, limit and exposure?
+    /// Would a sale be accepted without the host: by the merchant, by the card, by a card that is told that
+    /// the host cannot be reached; and by which rule, limit and exposure?
     Why {
         /// As a decimal number: 12.34.
         #[arg(long)]

@@ -15,6 +15,16 @@ use sha1::{Digest, Sha1};
 const PAGE: usize = 16;
 /// UnionPay, the provider of the test cards.
 const RID: [u8; 5] = [0xA0, 0x00, 0x00, 0x03, 0x33];
+/// Limits of a tap, minor units, as in `docs/emv-parameters.toml`.
+const TAP_LIMIT: u64 = 5_000_000;
+const TAP_NO_CVM: u64 = 100_000;
+
+fn tap_limit() -> u64 {
+    TAP_LIMIT
+}
+fn tap_no_cvm() -> u64 {
+    TAP_NO_CVM
+}
 
 /// CA key; its checksum is computed.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,11 +60,11 @@ pub struct AidRow {
     /// Floor limit, minor units.
     #[serde(default)]
     pub floor: u32,
-    /// Limits of a tap, minor units: at all, and without PIN and signature.
-    #[serde(default)]
-    pub tap_limit: Option<u64>,
-    #[serde(default)]
-    pub tap_no_cvm: Option<u64>,
+    /// Limits of a tap, minor units: from here on it is refused (0: always), and without PIN and signature.
+    #[serde(default = "tap_limit")]
+    pub tap_limit: u64,
+    #[serde(default = "tap_no_cvm")]
+    pub tap_no_cvm: u64,
 }
 
 fn key(rid: [u8; 5], index: u8, expiry: &str, modulus: Vec<u8>, exponent: Vec<u8>) -> EmvKey {
@@ -90,9 +100,9 @@ fn application(aid: Vec<u8>, row: Option<&AidRow>) -> EmvAid {
         ddol: vec![0x9F, 0x37, 0x04],
         online_pin: true,
         cash_limit: None,
-        tap_floor: row.map(|_| 0),
-        tap_limit: row.and_then(|r| r.tap_limit),
-        tap_no_cvm: row.and_then(|r| r.tap_no_cvm),
+        tap_floor: Some(0),
+        tap_limit: Some(row.map_or(TAP_LIMIT, |r| r.tap_limit)),
+        tap_no_cvm: Some(row.map_or(TAP_NO_CVM, |r| r.tap_no_cvm)),
     }
 }
 impl AidRow {

@@ -7,10 +7,8 @@ use payterm_schema::request::RequestWire;
 use payterm_simulator::mishap::{Mishap, Plan};
 
 /// The demo whose file has an application of another scheme, and no key.
-fn rig_of_another_scheme() -> (Rig, SocketAddr) {
-    rig_with_file(DeviceKind::ChipReader, |_| {
-        "version = 1\n[[aid]]\naid = \"A0000000041010\"\nversion = \"0002\"\n".into()
-    })
+fn rig_of_another_scheme(reader: DeviceKind) -> (Rig, SocketAddr) {
+    rig_with_file(reader, |_| "version = 1\n[[aid]]\naid = \"A0000000041010\"\nversion = \"0002\"\n".into())
 }
 /// What the journal says of downloads.
 fn story(rig: &Rig, record: &str) -> Vec<String> {
@@ -37,7 +35,7 @@ fn pays_by_chip(rig: &mut Rig, card: TestCard, at: SocketAddr, id: &str) -> Test
 
 #[test]
 fn what_was_downloaded_by_hand_pays_and_outlives_a_restart() {
-    let (mut rig, at) = rig_of_another_scheme();
+    let (mut rig, at) = rig_of_another_scheme(DeviceKind::ChipReader);
     by_hand(&rig, "p");
     rig.until("both lists are on disk", |rig| story(rig, "emv_parameters").len() == 1);
     let card = pays_by_chip(&mut rig, slot::card("debit"), at, "a");
@@ -46,9 +44,25 @@ fn what_was_downloaded_by_hand_pays_and_outlives_a_restart() {
     assert_eq!(story(&rig, "emv_parameters").len(), 1, "it is not asked for again");
 }
 
+/// Its limits are those of the download too.
+#[test]
+fn what_was_downloaded_pays_by_a_tap() {
+    let (mut rig, at) = rig_of_another_scheme(DeviceKind::ContactlessReader);
+    by_hand(&rig, "p");
+    let key = rig.begin_patiently(sale("a"));
+    let _tapped = insert(&rig, slot::card("qpboc-online"), at);
+    rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
+    let outcome = rig.end(&key, true);
+    assert_eq!(
+        (outcome.status, outcome.entry),
+        (Status::Approved, Some(EntryMode::Contactless)),
+        "{outcome:?}"
+    );
+}
+
 #[test]
 fn the_host_asks_for_it_and_a_spoilt_one_changes_nothing() {
-    let (mut rig, at) = rig_of_another_scheme();
+    let (mut rig, at) = rig_of_another_scheme(DeviceKind::ChipReader);
     let mut notices = rig.t().notices();
     let mut told = |rig: &Rig| {
         rig.runtime.block_on(async {
