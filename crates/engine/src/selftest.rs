@@ -243,7 +243,7 @@ impl Examiner {
         })
     }
 
-    /// The lists of the card kernel; `given`: the downloads of the accounts, in their order.
+    /// Lists of the card kernel; none: the terminal has none.
     pub fn emv_lists(&self) -> Option<EmvLists> {
         let [today, soon] = self.days();
         self.card_data.as_ref().map(|data| data.listed(today, soon))
