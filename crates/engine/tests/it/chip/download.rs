@@ -49,6 +49,7 @@ fn what_was_downloaded_by_hand_pays_and_outlives_a_restart() {
 fn what_was_downloaded_pays_by_a_tap() {
     let (mut rig, at) = rig_of_another_scheme(DeviceKind::ContactlessReader);
     by_hand(&rig, "p");
+    rig.until("both lists are on disk", |rig| story(rig, "emv_parameters").len() == 1);
     let key = rig.begin_patiently(sale("a"));
     let _tapped = insert(&rig, slot::card("qpboc-online"), at);
     rig.virtuals().pin(PIN, When::Within(SOON)).unwrap();
