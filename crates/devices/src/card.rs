@@ -36,7 +36,8 @@ pub trait CardReader: Send {
         Ok(true)
     }
     /// Tells whether a card that was let go of is still in the reader, so that no other can be inserted.
-    /// Default: a reader that cannot tell.
+    /// Asked every 5 s while nobody pays too: an error shows that the reader is lost. Default: a reader that
+    /// cannot tell.
     fn occupied(&mut self) -> Result<bool, DeviceError> {
         Ok(false)
     }

@@ -42,7 +42,7 @@ pub struct EmvConfig {
     #[serde(default)]
     pub serial: Option<String>,
     /// Greatest time of one command to a card; then it is mute. Default 5,000: a card's longest computation
-    /// takes less than one second.
+    /// takes less than one second; at most 30,000.
     #[serde(default = "card_ms")]
     pub card_ms: u32,
     /// CA keys behind their last day (DF05), of which the self-test warns: "use", or "refuse": no card is
@@ -109,6 +109,6 @@ impl EmvConfig {
         rules.hold(hex(&self.additional_capabilities, 10), "additional_capabilities", "ten hex digits");
         let printable = self.name.bytes().all(|b| (b' '..=b'~').contains(&b));
         rules.hold(printable && (1..=252).contains(&self.name.len()), "name", "1 to 252 characters of ASCII");
-        rules.hold((1..=60_000).contains(&self.card_ms), "card_ms", "1 to 60,000");
+        rules.hold((1..=30_000).contains(&self.card_ms), "card_ms", "1 to 30,000");
     }
 }

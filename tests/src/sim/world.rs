@@ -486,11 +486,13 @@ impl World {
             Effect::TellCard { tag, word } => self.tell_card(tag, word),
             Effect::StopCard { tag } => self.stop_card(tag),
             Effect::EndCard { tag } => self.end_card(tag),
-            Effect::Speak(_)
-            | Effect::ForgetKeys { .. }
-            | Effect::UseDownloads { .. }
-            | Effect::Tms { .. }
-            | Effect::Renew => {}
+            Effect::Speak(_) | Effect::ForgetKeys { .. } | Effect::Tms { .. } | Effect::Renew => {}
+            Effect::UseDownloads { all } => {
+                for (account, given) in all {
+                    let kept = self.durable.ledger(&account).emv.as_ref();
+                    assert_eq!(Some(&given), kept, "invariant 12: the kernel has lists that are not on disk");
+                }
+            }
             Effect::Show(screen, _) => self.show(screen),
             Effect::AskVault { tag, ask } => {
                 let answer = operators::vault(tag, ask);

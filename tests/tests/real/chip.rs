@@ -78,6 +78,11 @@ async fn cards_pay_though_pcscd_goes_and_comes_back() -> Done {
     pcscd.kill()?;
     pcscd.start_again()?;
     let card = pays(&client, &mut virtuals, "b", card).await?;
+    // Nobody needs it, and it is missed all the same.
+    pcscd.kill()?;
+    becomes(&client, "chip", DeviceState::Failed).await?;
+    pcscd.start_again()?;
+    becomes(&client, "chip", DeviceState::Idle).await?;
     // It comes back when a card is asked for already.
     pcscd.kill()?;
     begun(&client, &mut virtuals, "back").await?;

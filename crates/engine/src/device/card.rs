@@ -6,7 +6,7 @@
 use super::{
     DeviceEvent,
     shell::{Port, Shell, Told, Up},
-    source::{armed_by, at_first, next_order},
+    source::{armed_by, at_first},
 };
 use actix::{Context, Handler, Message, MessageResult, ResponseFuture};
 use payterm_devices::{CardDevice, CardFault, CardKernel, DeviceError, Face, Handle, Interrupt, Switch};
@@ -27,6 +27,9 @@ use zeroize::Zeroizing;
 /// How often it is looked whether a card is still there while the terminal thinks. 200 ms: a pull is shown
 /// at once to the eye.
 const PRESENCE: Duration = Duration::from_millis(200);
+/// How often a reader that nobody needs is asked whether it is still there. 5 s: the next customer is to meet
+/// one that is open again.
+const IDLE: Duration = Duration::from_secs(5);
 /// Time for one call of a kernel. 5 min: ten times `flow.card_timeout_ms` as it is by default, at which the
 /// machine ends the run itself.
 const CALL: Duration = Duration::from_secs(300);
@@ -179,16 +182,15 @@ impl Port for CardReader {
         // A card that is in when the reader is opened was given for nothing that is asked now.
         device.reader.release()?;
         loop {
-            let order = match running {
-                Some(_) => match orders.recv_timeout(PRESENCE) {
-                    Ok(order) => Some(order),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                },
-                None => match next_order(orders, waits) {
-                    Some(order) => order,
-                    None => return Ok(()),
-                },
+            let patience = match running {
+                Some(_) => PRESENCE,
+                None if waits => Duration::ZERO,
+                None => IDLE,
+            };
+            let order = match orders.recv_timeout(patience) {
+                Ok(order) => Some(order),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             match order {
                 // `Told::Waiting` acknowledges it.
@@ -231,6 +233,8 @@ impl Port for CardReader {
                         up.report(Report::Step { tag, step: None });
                     }
                     Some(_) => {}
+                    // A reader that is lost says so.
+                    None if !waits => drop(device.reader.occupied()?),
                     None => {
                         if !up.tell(Told::Waiting(poll)) {
                             return Ok(());

@@ -41,7 +41,8 @@ struct Cli {
     /// Where the reader listens.
     #[arg(long, value_name = "HOST:PORT", default_value_t = format!("127.0.0.1:{}", vpcd::PORT))]
     connect: String,
-    /// Keeps counters, tries, blocks and cryptograms here; written before an answer leaves.
+    /// Keeps counters, tries, blocks and cryptograms here; written before an answer leaves. Without it the
+    /// card begins anew with each start, and an acquirer that has seen its counter refuses it (05).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Day that the card is made for; default: today, in China.

@@ -11,6 +11,7 @@ use payterm_schema::{
     HostEvent, Kind,
     card::Interface,
     config::{OfflineLimits, RefusalWithoutMac, RouteConfig},
+    host::HostRules,
     kind::AmountRule,
     paper::PrintResult,
     totals::Scope,
@@ -133,6 +134,22 @@ fn chips(seed: u64, settings: &mut Settings, orders: &mut [Order]) {
     }
 }
 
+/// In one seed of eight the hosts give lists for the card kernel: when somebody wants parameters, and when
+/// they ask for it themselves.
+fn downloads(seed: u64, settings: &mut Settings, script: &mut Script) {
+    if seed % 8 != 5 {
+        return;
+    }
+    for account in &mut settings.accounts {
+        account.rules = HostRules { downloads: true, ..(*account.rules).clone() }.into();
+    }
+    for fault in &mut script.faults {
+        if let HostFault::Require(digit) = fault {
+            *digit = if *digit == 3 { 4 } else { 5 };
+        }
+    }
+}
+
 impl Case {
     pub fn draw(seed: u64) -> Case {
         let mut rng = Rng::new(seed);
@@ -165,6 +182,7 @@ impl Case {
             ..Script::default()
         };
         chips(seed, &mut settings, &mut script.orders);
+        downloads(seed, &mut settings, &mut script);
         let cuts = [0, 0, 1, 2, 4][rng.roll(5) as usize];
         let cuts = (0..cuts).map(|_| 1 + rng.roll(60 * many as u64) as usize).collect();
         // Two frames of one payment, the first one Stuck: whoever asks the acquirer at once comes too early.
