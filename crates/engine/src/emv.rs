@@ -166,7 +166,9 @@ pub fn kernel(
 pub fn broken(config: &Config, drivers: &Drivers) -> Vec<(String, String)> {
     let (mut config, mut all) = (config.clone(), Vec::<(String, String)>::new());
     while let Err(fault) = kernel(&config, drivers, None) {
-        let (Fault::Invalid { field, rule }, Some(emv)) = (fault, &mut config.emv) else { break };
+        let (Fault::Invalid { field, rule }, Some(emv)) = (fault, &mut config.emv) else {
+            unreachable!("[emv] is refused without its key")
+        };
         let good = EmvConfig::new(emv.parameters.clone());
         let again = all.iter().any(|(told, _)| *told == field);
         match field.as_str() {

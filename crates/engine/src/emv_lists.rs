@@ -100,7 +100,7 @@ fn listed_key(
     ListedKey {
         rid: digits(rid),
         index: digits([index]),
-        bits: u32::try_from(key.size() * 8).unwrap_or(0),
+        bits: 8 * key.size() as u32,
         checksum: digits(key.checksum()),
         last_day: key.last_day().map(|day| format!("{day:08}")),
         validity,

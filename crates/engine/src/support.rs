@@ -87,16 +87,18 @@ fn config_text(config: &Config) -> String {
 }
 
 fn pretty(value: &impl Serialize) -> String {
-    let mut json = serde_json::to_value(value).unwrap_or_default();
-    strip(&mut json);
-    serde_json::to_string_pretty(&json).unwrap_or_default()
+    serde_json::to_string_pretty(&stripped(value)).unwrap_or_default()
 }
 
 fn journal_line(entry: &Entry) -> String {
-    let mut json = serde_json::to_value(entry).unwrap_or_default();
+    format!("{}\n", stripped(entry))
+}
+
+fn stripped(value: &impl Serialize) -> Value {
+    let mut json = serde_json::to_value(value).unwrap_or_default();
     hide_scripts(&mut json);
     strip(&mut json);
-    format!("{json}\n")
+    json
 }
 
 /// Record as JSON in its stored form, with what is in issuer scripts (`icc`) left out.
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(last_four("F2 PAN 621234*********0003 x"), "F2 PAN ***************0003 x");
         assert_eq!(last_four("13************7788"), "**************7788");
         assert_eq!(last_four("*** TEST *** 12 * 3"), "*** TEST *** 12 * 3");
-        let mut json = json!({
+        let json = json!({
             "outcome": {"masked_pan": "621234*********0003", "note": "from the app"},
             "a": ["13**7788", 1, null],
             "set": {"operator": "01", "verifier": "$argon2id$x"},
@@ -175,10 +177,8 @@ mod tests {
             "answer": {"icc": "8A02303072098607842400020211FF"},
             "draft": {"city": "s", "contact": "w", "phone": "1", "email": "e"},
         });
-        hide_scripts(&mut json);
-        strip(&mut json);
         assert_eq!(
-            json,
+            stripped(&json),
             json!({"outcome": {"masked_pan": "***************0003"}, "a": ["****7788", 1, null],
             "set": {"operator": "01"}, "content": {}, "draft": {"city": "s"},
             "answer": {"icc": "8A0230307200"}})

@@ -136,7 +136,7 @@ pub fn at_first(switched: bool) -> (bool, Duration) {
 
 /// The next order; `Some(None)`: there is none, and an armed device may wait for its customer. None: the
 /// actor no longer listens.
-pub fn next_order<O>(orders: &Receiver<O>, armed: bool) -> Option<Option<O>> {
+fn next_order<O>(orders: &Receiver<O>, armed: bool) -> Option<Option<O>> {
     if !armed {
         return orders.recv().ok().map(Some);
     }
